@@ -1,0 +1,90 @@
+package dataset
+
+import (
+	"errors"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/parqueue/parqueue/internal/fault"
+)
+
+// Check finds what is wrong with an Append before any catalog is asked: no
+// files or too many, a name that no catalog can keep, a name given twice.
+// Every Catalog calls it first.
+func (a Append) Check() error {
+	if len(a.Files) == 0 || len(a.Files) > MaxAppend {
+		return fault.Newf(fault.CodeInvalidRequest, "Append the files in several requests, in order.",
+			"One append takes 1 to %d files, not %d.", MaxAppend, len(a.Files))
+	}
+	if err := a.checkUploads(); err != nil {
+		return err
+	}
+	names := make(map[string]bool, len(a.Files))
+	for _, f := range a.Files {
+		if !NameCanExist(f.Name) {
+			return fault.New(fault.CodeInvalidFileName, "A file name has 1 to 255 bytes of UTF-8.", fileNameHint)
+		}
+		if names[f.Name] {
+			return ErrFileExists(f.Name)
+		}
+		names[f.Name] = true
+	}
+	return nil
+}
+
+// checkUploads sees that there is one upload for each file, or none at all.
+func (a Append) checkUploads() error {
+	switch n := len(a.Uploads); {
+	case n == 0 || n == len(a.Files) && n <= MaxAppendUploads && !slices.Contains(a.Uploads, ""):
+		return nil
+	case n > MaxAppendUploads:
+		return fault.Newf(fault.CodeInvalidRequest, "Append the uploads in several requests, in order.",
+			"One append takes 1 to %d uploads, not %d.", MaxAppendUploads, n)
+	}
+	return fault.Internal("appending uploads", errors.New("not every file has its upload"))
+}
+
+// CheckUpload sees that an upload can be appended at a time, as the file with
+// an id to the dataset with an id. Both catalogs decide by it.
+// Errors: CodeUploadNotFound, CodeUploadClosed, CodeUploadIncomplete.
+func CheckUpload(u Upload, datasetID, fileID string, now time.Time) error {
+	switch {
+	case u.DatasetID != datasetID || u.FileID != fileID:
+		return ErrUploadNotFound(u.ID)
+	case u.State == UploadAppended || u.State == UploadAborted || u.Expired(now):
+		return ErrUploadClosed(u, now)
+	case u.State != UploadComplete:
+		return errNotComplete(u)
+	}
+	return nil
+}
+
+// SameFiles reports whether an answer lists exactly the files of this append:
+// then it was this very append that was done, perhaps in an earlier try.
+func (a Append) SameFiles(answer []File) bool {
+	return slices.EqualFunc(a.Files, answer, func(x, y File) bool { return x.ID == y.ID })
+}
+
+// NameCanExist reports whether any catalog could hold a file with a name. It
+// is the outer bound that protects the catalogs; CheckFileName is the rule.
+func NameCanExist(name string) bool {
+	return name != "" && len(name) <= MaxNameBytes && utf8.ValidString(name)
+}
+
+// maxIDBytes bounds the ids that reach a catalog.
+const maxIDBytes = 64
+
+// IDCanExist reports whether any catalog could hold a dataset or a tenant
+// with an id: 1 to 64 of a-z, 0-9 and "-".
+func IDCanExist(id string) bool {
+	if id == "" || len(id) > maxIDBytes {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}

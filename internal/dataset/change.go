@@ -1,0 +1,76 @@
+package dataset
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/parqueue/parqueue/internal/fault"
+	"github.com/parqueue/parqueue/internal/keys"
+)
+
+// Changes are what Update changes of a dataset. What is nil stays as it is.
+type Changes struct {
+	Name      *string
+	Metadata  json.RawMessage // a JSON object
+	IfVersion int64           // the version that the dataset must have, or 0 for any
+}
+
+// Update changes a dataset's name, its metadata, or both, and returns it as it
+// is then.
+// Errors: CodeForbidden, CodeInvalidRequest, CodeInvalidName,
+// CodeInvalidMetadata, and those of Catalog.UpdateDataset.
+func (s *Service) Update(ctx context.Context, who keys.Principal, datasetID string, c Changes, idempotencyKey string) (Dataset, error) {
+	if err := authorize(who, keys.ScopeWrite, datasetID); err != nil {
+		return Dataset{}, err
+	}
+	if c.Name == nil && c.Metadata == nil {
+		return Dataset{}, fault.New(fault.CodeInvalidRequest, "There is nothing to change: the request has no name and no metadata.",
+			`Send "name", "metadata" or both; what is left out stays as it is.`)
+	}
+	u := Update{Tenant: who.Tenant, DatasetID: datasetID, Name: c.Name, IfVersion: c.IfVersion}
+	operation := []string{"update", datasetID, strconv.FormatInt(c.IfVersion, 10)}
+	if c.Name != nil {
+		if err := checkDatasetName(*c.Name); err != nil {
+			return Dataset{}, err
+		}
+		operation = append(operation, "name", *c.Name)
+	}
+	if c.Metadata != nil {
+		var err error
+		if u.Metadata, err = checkMetadata(c.Metadata); err != nil {
+			return Dataset{}, err
+		}
+		operation = append(operation, "metadata", string(u.Metadata))
+	}
+	u.Idempotency = idempotency(idempotencyKey, operation...)
+	updated, err := s.catalog.UpdateDataset(ctx, u)
+	if err != nil {
+		return Dataset{}, fmt.Errorf("updating %s: %w", datasetID, err)
+	}
+	return updated, nil
+}
+
+// DeleteFile takes a file out of a dataset, and then removes its bytes. Where the
+// second fails an object stays behind that nothing refers to; repeating the
+// request under the same Idempotency-Key tries it again.
+// Errors: CodeForbidden, and those of Catalog.DeleteFile.
+func (s *Service) DeleteFile(ctx context.Context, who keys.Principal, datasetID, name, idempotencyKey string) (Deleted, error) {
+	if err := authorize(who, keys.ScopeWrite, datasetID); err != nil {
+		return Deleted{}, err
+	}
+	id, err := newID(deletionIDPrefix)
+	if err != nil {
+		return Deleted{}, err
+	}
+	deleted, err := s.catalog.DeleteFile(ctx, Deletion{
+		ID: id, Tenant: who.Tenant, DatasetID: datasetID, Name: name,
+		Idempotency: idempotency(idempotencyKey, "delete-file", datasetID, name),
+	})
+	if err != nil {
+		return Deleted{}, fmt.Errorf("deleting a file of %s: %w", datasetID, err)
+	}
+	s.remove(ctx, deleted.File.ObjectKey)
+	return deleted, nil
+}

@@ -1,0 +1,48 @@
+package dataset
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/parqueue/parqueue/internal/keys"
+)
+
+// PresignedFor is how long a download's URL works. It is made when it is asked
+// for and used at once; it bounds the start of the transfer, not its length.
+const PresignedFor = 5 * time.Minute
+
+// File returns the file with a name.
+// Errors: CodeForbidden, CodeDatasetNotFound, CodeFileNotFound.
+func (s *Service) File(ctx context.Context, who keys.Principal, datasetID, name string) (File, error) {
+	if err := authorize(who, keys.ScopeRead, datasetID); err != nil {
+		return File{}, err
+	}
+	if fileNameFault(name) != "" { // no file is called so
+		if _, err := s.catalog.Dataset(ctx, who.Tenant, datasetID); err != nil {
+			return File{}, err
+		}
+		return File{}, ErrFileNotFound()
+	}
+	return s.catalog.File(ctx, who.Tenant, datasetID, name)
+}
+
+// Open returns a file's bytes; the caller closes them.
+func (s *Service) Open(ctx context.Context, f File) (io.ReadCloser, error) {
+	body, err := s.objects.Get(ctx, f.ObjectKey, Range{})
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", f.ID, err)
+	}
+	return body, nil
+}
+
+// URL makes a URL that gives a file's bytes to whoever has it, and says until when.
+func (s *Service) URL(ctx context.Context, f File) (url string, expires time.Time, err error) {
+	expires = s.now().UTC().Add(PresignedFor).Truncate(time.Second)
+	url, err = s.objects.PresignGet(ctx, f.ObjectKey, f.Name, PresignedFor)
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("presigning %s: %w", f.ID, err)
+	}
+	return url, expires, nil
+}

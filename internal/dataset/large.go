@@ -1,0 +1,268 @@
+package dataset
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/parqueue/parqueue/internal/fault"
+	"github.com/parqueue/parqueue/internal/keys"
+)
+
+// PartURLsFor is how long the URL of a part takes it. It bounds the start of the
+// transfer, not its length.
+const PartURLsFor = 15 * time.Minute
+
+// NewUpload is what a caller says of a large file before it sends it.
+type NewUpload struct {
+	DatasetID string
+	FileName  string
+	SizeBytes int64
+	Checksum  string // CRC-64/NVME in base64, or ""
+	PartSize  int64  // 0 to have one chosen
+	Footer    []byte // the file's last bytes, or nil
+}
+
+// PartURL is where one part goes.
+type PartURL struct {
+	Number    int
+	Offset    int64 // in the file
+	SizeBytes int64
+	URL       string
+}
+
+// UploadView is an upload with a stretch of its parts.
+type UploadView struct {
+	Upload
+	Arrived    []Part    // of the stretch
+	URLs       []PartURL // of the stretch; none unless the upload is open
+	URLsExpire time.Time
+	Next       int  // the part after the stretch, or 0 at the end
+	Replayed   bool // an earlier request with the same Idempotency-Key created it
+}
+
+// CreateUpload begins a large file: it checks what can be known before any byte
+// of it moves, and answers where the first parts go, up to limit of them.
+// Errors: CodeForbidden, CodeInvalidFileName, CodeInvalidRequest,
+// CodeRequestTooLarge, CodeDatasetNotFound, CodeFileExists,
+// CodeIdempotencyKeyReused, CodeStorageFull; of a footer those of footer.Read and
+// CodeSchemaMismatch.
+func (s *Service) CreateUpload(ctx context.Context, who keys.Principal, n NewUpload, limit int, idempotencyKey string) (UploadView, error) {
+	if err := s.mayAppend(who, n.DatasetID, n.FileName); err != nil {
+		return UploadView{}, err
+	}
+	partSize, err := n.check()
+	if err != nil {
+		return UploadView{}, err
+	}
+	idem := idempotency(idempotencyKey, "create upload", n.DatasetID, n.FileName,
+		strconv.FormatInt(n.SizeBytes, 10), n.Checksum, strconv.FormatInt(n.PartSize, 10))
+	if idem.Key != "" {
+		switch earlier, err := s.uploads.CreatedUpload(ctx, who.Tenant, idem); {
+		case err == nil:
+			return s.created(ctx, earlier, limit, true)
+		case !fault.Is(err, fault.CodeUploadNotFound):
+			return UploadView{}, err
+		}
+	}
+	if err := s.preflight(ctx, who, n); err != nil {
+		return UploadView{}, err
+	}
+	u, err := s.beginParts(ctx, who, n, partSize)
+	if err != nil {
+		return UploadView{}, err
+	}
+	created, err := s.uploads.CreateUpload(ctx, who.Tenant, u, idem)
+	if err != nil {
+		if nothingChanged(err) {
+			s.dropParts(ctx, u)
+		}
+		return UploadView{}, fmt.Errorf("creating %s: %w", u.ID, err)
+	}
+	if created.ID != u.ID {
+		s.dropParts(ctx, u)
+	}
+	return s.created(ctx, created, limit, created.ID != u.ID)
+}
+
+func (s *Service) created(ctx context.Context, u Upload, limit int, replayed bool) (UploadView, error) {
+	view := UploadView{Upload: u, Replayed: replayed}
+	err := s.addURLs(ctx, &view, 1, limit)
+	return view, err
+}
+
+// check sees that a file could be taken at all, and returns the size of its parts.
+func (n NewUpload) check() (partSize int64, err error) {
+	if n.SizeBytes > MaxUploadBytes {
+		return 0, fault.New(fault.CodeRequestTooLarge, "The file is larger than 5 TiB, the most that can be stored as one.",
+			"Split it into several files.").With("limit_bytes", int64(MaxUploadBytes))
+	}
+	if err := checkShortest(n.SizeBytes); err != nil {
+		return 0, err
+	}
+	if err := CheckChecksum(n.Checksum); err != nil {
+		return 0, err
+	}
+	return choosePartSize(n.SizeBytes, n.PartSize)
+}
+
+// CheckChecksum refuses what is no CRC-64/NVME in base64; "" passes. Texts are
+// compared and sent on, so there is one text for each sum: decoding alone would
+// pass line breaks, and bits behind the last byte.
+func CheckChecksum(text string) error {
+	sum, err := base64.StdEncoding.DecodeString(text)
+	if text != "" && (err != nil || len(sum) != 8 || base64.StdEncoding.EncodeToString(sum) != text) {
+		return fault.New(fault.CodeInvalidRequest, "The field \"checksum\" is not a CRC-64/NVME.",
+			"Send the 8 bytes, most significant first, in base64 with padding, as S3 writes them; or leave the field out.")
+	}
+	return nil
+}
+
+func (s *Service) beginParts(ctx context.Context, who keys.Principal, n NewUpload, partSize int64) (Upload, error) {
+	id, err := newID(uploadIDPrefix)
+	if err != nil {
+		return Upload{}, err
+	}
+	fileID, err := newID(fileIDPrefix)
+	if err != nil {
+		return Upload{}, err
+	}
+	now := s.now().UTC().Truncate(time.Microsecond)
+	u := Upload{
+		ID: id, DatasetID: n.DatasetID, FileID: fileID, FileName: n.FileName, SizeBytes: n.SizeBytes, PartSize: partSize,
+		Checksum: n.Checksum, ObjectKey: FileKey(who.Tenant, fileID), State: UploadOpen, CreatedAt: now, ExpiresAt: now.Add(UploadLifetime),
+	}
+	u.PartsID, err = s.parts.CreateParts(ctx, u.ObjectKey)
+	return u, err
+}
+
+// dropParts throws the parts of an upload away that no catalog knows. When that
+// fails the bucket's lifecycle rule does it.
+func (s *Service) dropParts(ctx context.Context, u Upload) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTime)
+	defer cancel()
+	_ = s.parts.AbortParts(ctx, u.ObjectKey, u.PartsID) // see above
+}
+
+// Upload returns an upload with the parts from one on, up to limit of them:
+// which have arrived, and where they go.
+// Errors: CodeForbidden, CodeUploadNotFound, CodeInvalidRequest.
+func (s *Service) Upload(ctx context.Context, who keys.Principal, id string, from, limit int) (UploadView, error) {
+	u, err := s.findUpload(ctx, who, keys.ScopeWrite, id)
+	if err != nil {
+		return UploadView{}, err
+	}
+	view := UploadView{Upload: u}
+	if u.State != UploadOpen || u.Expired(s.now()) {
+		return view, nil
+	}
+	if from > u.PartCount() {
+		return UploadView{}, fault.Newf(fault.CodeInvalidRequest, "Parts count from 1.", "The upload has %d parts, and none with the number %d.", u.PartCount(), from)
+	}
+	arrived, err := s.parts.ListParts(ctx, u.ObjectKey, u.PartsID, from-1, limit)
+	if err != nil && !fault.Is(err, fault.CodeUploadNotFound) { // completed a moment ago, or by a request whose answer was lost
+		return UploadView{}, fmt.Errorf("listing the parts of %s: %w", id, err)
+	}
+	for _, p := range arrived {
+		if p.Number < from+limit {
+			view.Arrived = append(view.Arrived, p)
+		}
+	}
+	return view, s.addURLs(ctx, &view, from, limit)
+}
+
+// addURLs signs where a stretch of an open upload's parts goes.
+func (s *Service) addURLs(ctx context.Context, view *UploadView, from, limit int) error {
+	now := s.now()
+	if view.State != UploadOpen || view.Upload.Expired(now) {
+		return nil
+	}
+	view.URLsExpire = now.UTC().Add(PartURLsFor).Truncate(time.Second)
+	end := min(from+limit, view.PartCount()+1)
+	for number := from; number < end; number++ {
+		size := view.PartBytes(number)
+		url, err := s.parts.PresignPart(ctx, view.ObjectKey, view.PartsID, number, size, PartURLsFor)
+		if err != nil {
+			return fmt.Errorf("presigning part %d of %s: %w", number, view.ID, err)
+		}
+		view.URLs = append(view.URLs, PartURL{Number: number, Offset: view.PartOffset(number), SizeBytes: size, URL: url})
+	}
+	if end <= view.PartCount() {
+		view.Next = end
+	}
+	return nil
+}
+
+// findUpload returns an upload that the caller may see. One of a dataset that the key
+// does not reach looks like one that is not there.
+func (s *Service) findUpload(ctx context.Context, who keys.Principal, scope keys.Scope, id string) (Upload, error) {
+	if err := authorize(who, scope, ""); err != nil {
+		return Upload{}, err
+	}
+	if !ValidUploadID(id) {
+		return Upload{}, ErrUploadNotFound(id)
+	}
+	u, err := s.uploads.Upload(ctx, who.Tenant, id)
+	if err == nil && !who.Reaches(u.DatasetID) {
+		return Upload{}, ErrUploadNotFound(id)
+	}
+	return u, err
+}
+
+// Uploads returns a page of the uploads that the key reaches, of one dataset or
+// of all, newest first. A page may be empty and still have a next one.
+// Errors: CodeForbidden, CodeDatasetNotFound.
+func (s *Service) Uploads(ctx context.Context, who keys.Principal, datasetID, after string, limit int) (UploadPage, error) {
+	if err := authorize(who, keys.ScopeRead, datasetID); err != nil {
+		return UploadPage{}, err
+	}
+	if datasetID != "" {
+		if _, err := s.catalog.Dataset(ctx, who.Tenant, datasetID); err != nil {
+			return UploadPage{}, err
+		}
+	}
+	page, err := s.uploads.ListUploads(ctx, who.Tenant, datasetID, after, limit)
+	if err != nil {
+		return UploadPage{}, err
+	}
+	reached := page.Uploads[:0]
+	for _, u := range page.Uploads {
+		if who.Reaches(u.DatasetID) {
+			reached = append(reached, u)
+		}
+	}
+	page.Uploads = reached
+	return page, nil
+}
+
+// AbortUpload gives an upload up and removes its bytes. The catalog's claim comes
+// first: from then on no append can list them. It may be repeated, as it has to
+// be when the removal fails.
+// Errors: CodeForbidden, CodeUploadNotFound, CodeUploadClosed.
+func (s *Service) AbortUpload(ctx context.Context, who keys.Principal, id string) (Upload, error) {
+	if _, err := s.findUpload(ctx, who, keys.ScopeWrite, id); err != nil {
+		return Upload{}, err
+	}
+	u, err := s.uploads.AbortUpload(ctx, who.Tenant, id)
+	if err != nil {
+		return Upload{}, fmt.Errorf("aborting %s: %w", id, err)
+	}
+	return u, s.removeAborted(ctx, u)
+}
+
+// removeAborted removes what an upload holds that was claimed by an abort, even
+// when the caller has gone. The parts go first, since completing them would bring
+// the object back.
+func (s *Service) removeAborted(ctx context.Context, u Upload) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTime)
+	defer cancel()
+	if err := s.parts.AbortParts(ctx, u.ObjectKey, u.PartsID); err != nil {
+		return fmt.Errorf("removing the parts of %s: %w", u.ID, err)
+	}
+	if err := s.objects.Delete(ctx, u.ObjectKey); err != nil {
+		return fmt.Errorf("removing the object of %s: %w", u.ID, err)
+	}
+	return nil
+}

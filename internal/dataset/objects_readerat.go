@@ -1,0 +1,46 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// NewReaderAt reads parts of an object, each by one ranged Get, for code that
+// reads a footer without fetching the file. Callers keep to the object's size:
+// a part that begins at or past its end is an error of Get.
+func NewReaderAt(ctx context.Context, objects Objects, key string) io.ReaderAt {
+	return &objectReaderAt{ctx: ctx, objects: objects, key: key}
+}
+
+type objectReaderAt struct {
+	ctx     context.Context // of the reads, because io.ReaderAt has no place for it
+	objects Objects
+	key     string
+}
+
+// ReadAt implements io.ReaderAt. A part that the object's end cuts short comes
+// with io.EOF.
+func (r *objectReaderAt) ReadAt(p []byte, off int64) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if off < 0 {
+		return 0, fmt.Errorf("reading an object at %d: the offset is negative", off)
+	}
+	body, err := r.objects.Get(r.ctx, r.key, Range{Offset: off, Length: int64(len(p))})
+	if err != nil {
+		return 0, err
+	}
+	n, err := io.ReadFull(body, p)
+	closeErr := body.Close()
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return n, io.EOF
+	case err != nil:
+		return n, fmt.Errorf("reading %d bytes at %d of an object: %w", len(p), off, err)
+	default:
+		return n, closeErr
+	}
+}
