@@ -1,0 +1,406 @@
+package catalogtest
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/parqueue/parqueue/internal/dataset"
+	"github.com/parqueue/parqueue/internal/fault"
+	"github.com/parqueue/parqueue/internal/schema"
+)
+
+// testModel does random things to a store and to a model of it in memory, and
+// compares every answer.
+func testModel(t *testing.T, open Open) {
+	c := newClock()
+	store := open(t, c.Now)
+	rapid.Check(t, func(t *rapid.T) {
+		m := &machine{
+			env:     &env{Store: store, ctx: context.Background(), clock: c},
+			tenants: []string{newName("tenant-"), newName("tenant-")},
+			model:   model{datasets: map[string]*modelDataset{}, requests: map[[2]string]modelRequest{}},
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"create":   m.create,
+			"append":   m.append,
+			"update":   m.update,
+			"delete":   m.delete,
+			"redelete": m.repeatDelete,
+			"repeat":   m.repeat,
+			"file":     m.file,
+			"files":    m.files,
+			"datasets": m.listDatasets,
+			"wait":     m.wait,
+		})
+	})
+}
+
+// model is what a catalog promises, in the plainest code.
+type model struct {
+	datasets map[string]*modelDataset // by tenant and id
+	requests map[[2]string]modelRequest
+}
+
+type modelDataset struct {
+	tenant, id string
+	name       string
+	version    int64
+	files      []dataset.File // those that are listed
+	next       int64
+	gone       map[string]modelDeleted // by name, the one deleted last
+	schema     *schema.Schema
+	schemaFile string
+}
+
+type modelRequest struct {
+	fingerprint, kind, datasetID string
+	files                        []dataset.File
+	deleted                      modelDeleted
+	until                        time.Time
+}
+
+type modelDeleted struct {
+	file dataset.File
+	by   string
+}
+
+func (m *model) earlier(tenant string, idem dataset.Idempotency, now time.Time) (modelRequest, bool) {
+	r, ok := m.requests[[2]string{tenant, idem.Key}]
+	return r, ok && idem.Key != "" && now.Before(r.until)
+}
+
+func (m *model) remember(tenant string, idem dataset.Idempotency, r modelRequest, now time.Time) {
+	r.fingerprint, r.until = idem.Fingerprint, now.Add(dataset.IdempotencyWindow)
+	m.requests[[2]string{tenant, idem.Key}] = r
+}
+
+func (m *model) create(tenant, id string, idem dataset.Idempotency, now time.Time) (string, fault.Code) {
+	if r, ok := m.earlier(tenant, idem, now); ok {
+		if r.fingerprint != idem.Fingerprint || r.kind != "create" {
+			return "", fault.CodeIdempotencyKeyReused
+		}
+		return r.datasetID, ""
+	}
+	m.datasets[tenant+" "+id] = &modelDataset{tenant: tenant, id: id, version: 1, gone: map[string]modelDeleted{}}
+	m.remember(tenant, idem, modelRequest{kind: "create", datasetID: id}, now)
+	return id, ""
+}
+
+func (m *model) append(a dataset.Append, now time.Time) (files []dataset.File, replayed bool, code fault.Code) {
+	if code := repeatedName(a.Files); code != "" {
+		return nil, false, code
+	}
+	d := m.datasets[a.Tenant+" "+a.DatasetID]
+	if d == nil {
+		return nil, false, fault.CodeDatasetNotFound
+	}
+	if r, ok := m.earlier(a.Tenant, a.Idempotency, now); ok {
+		if r.fingerprint != a.Idempotency.Fingerprint || r.kind != "append" || r.datasetID != d.id {
+			return nil, false, fault.CodeIdempotencyKeyReused
+		}
+		return r.files, r.files[0].ID != a.Files[0].ID, ""
+	}
+	if files := d.met(a.Files); a.SameFiles(files) {
+		return files, false, ""
+	}
+	if d.schema != nil && !reflect.DeepEqual(*d.schema, a.Schema) {
+		return nil, false, fault.CodeSchemaMismatch
+	}
+	if len(d.met(a.Files)) > 0 {
+		return nil, false, fault.CodeFileExists
+	}
+	if d.schema == nil {
+		d.schema, d.schemaFile = &a.Schema, a.Files[0].Name
+	}
+	d.version++
+	first := len(d.files)
+	for _, f := range a.Files {
+		f.Position = d.next
+		d.next++
+		d.files = append(d.files, f)
+	}
+	files = slices.Clone(d.files[first:])
+	m.remember(a.Tenant, a.Idempotency, modelRequest{kind: "append", datasetID: d.id, files: files}, now)
+	return files, false, ""
+}
+
+func (m *model) delete(del dataset.Deletion, now time.Time) (f dataset.File, replayed bool, code fault.Code) {
+	d := m.datasets[del.Tenant+" "+del.DatasetID]
+	if d == nil {
+		return f, false, fault.CodeDatasetNotFound
+	}
+	if r, ok := m.earlier(del.Tenant, del.Idempotency, now); ok {
+		if r.fingerprint != del.Idempotency.Fingerprint || r.kind != "delete" || r.datasetID != d.id {
+			return f, false, fault.CodeIdempotencyKeyReused
+		}
+		return r.deleted.file, r.deleted.by != del.ID, ""
+	}
+	i := d.named(del.Name)
+	if i < 0 {
+		if gone := d.gone[del.Name]; gone.by == del.ID {
+			return gone.file, false, ""
+		}
+		return f, false, fault.CodeFileNotFound
+	}
+	gone := modelDeleted{d.files[i], del.ID}
+	d.gone[del.Name] = gone
+	d.files = slices.Delete(slices.Clone(d.files), i, i+1)
+	d.version++
+	m.remember(del.Tenant, del.Idempotency, modelRequest{kind: "delete", datasetID: d.id, deleted: gone}, now)
+	return gone.file, false, ""
+}
+
+func (m *model) update(u dataset.Update, now time.Time) (version int64, code fault.Code) {
+	d := m.datasets[u.Tenant+" "+u.DatasetID]
+	if d == nil {
+		return 0, fault.CodeDatasetNotFound
+	}
+	if r, ok := m.earlier(u.Tenant, u.Idempotency, now); ok {
+		if r.fingerprint != u.Idempotency.Fingerprint || r.kind != "update" || r.datasetID != d.id {
+			return 0, fault.CodeIdempotencyKeyReused
+		}
+		return d.version, ""
+	}
+	if u.IfVersion != 0 && u.IfVersion != d.version {
+		return 0, fault.CodeVersionMismatch
+	}
+	d.name = *u.Name
+	d.version++
+	m.remember(u.Tenant, u.Idempotency, modelRequest{kind: "update", datasetID: d.id}, now)
+	return d.version, ""
+}
+
+func repeatedName(files []dataset.File) fault.Code {
+	for i, f := range files {
+		if slices.ContainsFunc(files[:i], func(g dataset.File) bool { return g.Name == f.Name }) {
+			return fault.CodeFileExists
+		}
+	}
+	return ""
+}
+
+func (d *modelDataset) named(name string) int {
+	return slices.IndexFunc(d.files, func(f dataset.File) bool { return f.Name == name })
+}
+
+// met are the files in the way of new ones: those with their names, and they
+// themselves when they were there and have been deleted.
+func (d *modelDataset) met(files []dataset.File) []dataset.File {
+	var met []dataset.File
+	for _, f := range files {
+		if i := d.named(f.Name); i >= 0 {
+			met = append(met, d.files[i])
+		} else if gone := d.gone[f.Name].file; gone.ID == f.ID {
+			met = append(met, gone)
+		}
+	}
+	return met
+}
+
+// same compares a dataset of the store with the model's.
+func (d *modelDataset) same(got dataset.Dataset) bool {
+	var size, rows int64
+	for _, f := range d.files {
+		size, rows = size+f.SizeBytes, rows+f.RowCount
+	}
+	n := int64(len(d.files))
+	return got.ID == d.id && got.Name == d.name && got.Version == d.version && got.FileCount == n && got.NextPosition == d.next && got.TotalSizeBytes == size && got.TotalRows == rows &&
+		got.SchemaFile == d.schemaFile && reflect.DeepEqual(got.Schema, d.schema)
+}
+
+// machine draws what to do and does it to both.
+type machine struct {
+	*env
+	tenants []string
+	ids     []string // of every tenant's datasets
+	model   model
+	last    []dataset.Append
+	deletes []dataset.Deletion
+}
+
+func (m *machine) drawTenant(t *rapid.T) string {
+	return rapid.SampledFrom(m.tenants).Draw(t, "tenant")
+}
+
+func (m *machine) drawDataset(t *rapid.T) string {
+	if len(m.ids) == 0 {
+		t.Skip("no dataset yet")
+	}
+	return rapid.SampledFrom(m.ids).Draw(t, "dataset")
+}
+
+func (m *machine) drawIdempotency(t *rapid.T) dataset.Idempotency {
+	key := rapid.SampledFrom([]string{"", "", "", "k1", "k2"}).Draw(t, "key")
+	if key == "" {
+		return dataset.Idempotency{}
+	}
+	return dataset.Idempotency{Key: key, Fingerprint: rapid.SampledFrom([]string{"f1", "f2"}).Draw(t, "fingerprint")}
+}
+
+func (m *machine) create(t *rapid.T) {
+	tenant, d, idem := m.drawTenant(t), m.newDataset(), m.drawIdempotency(t)
+	want, code := m.model.create(tenant, d.ID, idem, m.clock.Now())
+	got, err := m.CreateDataset(m.ctx, tenant, d, idem)
+	if fault.CodeOf(err) != code || got.ID != want {
+		t.Fatalf("created %q, %v; want %q, %q", got.ID, err, want, code)
+	}
+	if want == d.ID {
+		m.ids = append(m.ids, d.ID)
+	}
+}
+
+func (m *machine) append(t *rapid.T) {
+	a := dataset.Append{
+		Tenant: m.drawTenant(t), DatasetID: m.drawDataset(t), Idempotency: m.drawIdempotency(t),
+		Schema: columns(rapid.SampledFrom([]string{"a int64", "a int64", "a int64", "b int64"}).Draw(t, "schema")),
+	}
+	for _, n := range rapid.SliceOfN(rapid.IntRange(0, 30), 1, 3).Draw(t, "names") {
+		a.Files = append(a.Files, m.env.file(fmt.Sprint("f", n)))
+	}
+	m.do(t, a)
+	m.last = append(m.last, a)
+}
+
+// repeat does one of the earlier appends again.
+func (m *machine) repeat(t *rapid.T) {
+	if len(m.last) == 0 {
+		t.Skip("nothing to repeat")
+	}
+	m.do(t, rapid.SampledFrom(m.last).Draw(t, "append"))
+}
+
+func (m *machine) do(t *rapid.T, a dataset.Append) {
+	want, replayed, code := m.model.append(a, m.clock.Now())
+	got, err := m.Append(m.ctx, a)
+	if fault.CodeOf(err) != code || got.Replayed != replayed || !slices.Equal(got.Files, want) {
+		t.Fatalf("got %+v, %v\nwant %+v, %v, %q", got, err, want, replayed, code)
+	}
+}
+
+func (m *machine) delete(t *rapid.T) {
+	del := dataset.Deletion{
+		ID: newName("delete-"), Tenant: m.drawTenant(t), DatasetID: m.drawDataset(t), Idempotency: m.drawIdempotency(t),
+		Name: fmt.Sprint("f", rapid.IntRange(0, 30).Draw(t, "name")),
+	}
+	if d := m.model.datasets[del.Tenant+" "+del.DatasetID]; d != nil && len(d.files) > 0 && rapid.IntRange(0, 3).Draw(t, "known") > 0 {
+		del.Name = rapid.SampledFrom(d.files).Draw(t, "file").Name
+	}
+	m.doDelete(t, del)
+	m.deletes = append(m.deletes, del)
+}
+
+// repeatDelete does one of the earlier deletions again.
+func (m *machine) repeatDelete(t *rapid.T) {
+	if len(m.deletes) == 0 {
+		t.Skip("nothing to repeat")
+	}
+	m.doDelete(t, rapid.SampledFrom(m.deletes).Draw(t, "deletion"))
+}
+
+func (m *machine) doDelete(t *rapid.T, del dataset.Deletion) {
+	want, replayed, code := m.model.delete(del, m.clock.Now())
+	got, err := m.DeleteFile(m.ctx, del)
+	if fault.CodeOf(err) != code || got.Replayed != replayed || got.File != want {
+		t.Fatalf("got %+v, %v\nwant %+v, %v, %q", got, err, want, replayed, code)
+	}
+}
+
+func (m *machine) update(t *rapid.T) {
+	u := dataset.Update{
+		Tenant: m.drawTenant(t), DatasetID: m.drawDataset(t), Idempotency: m.drawIdempotency(t),
+		Name: new(rapid.StringN(0, 5, 20).Draw(t, "name")), IfVersion: rapid.Int64Range(0, 4).Draw(t, "version"),
+	}
+	want, code := m.model.update(u, m.clock.Now())
+	got, err := m.UpdateDataset(m.ctx, u)
+	if fault.CodeOf(err) != code || got.Version != want {
+		t.Fatalf("got %+v, %v\nwant the version %d, %q", got, err, want, code)
+	}
+}
+
+func (m *machine) file(t *rapid.T) {
+	tenant, id, name := m.drawTenant(t), m.drawDataset(t), fmt.Sprint("f", rapid.IntRange(0, 30).Draw(t, "name"))
+	got, err := m.File(m.ctx, tenant, id, name)
+	d := m.model.datasets[tenant+" "+id]
+	switch {
+	case d == nil:
+		wantModelCode(t, err, fault.CodeDatasetNotFound)
+	case d.named(name) < 0:
+		wantModelCode(t, err, fault.CodeFileNotFound)
+	case err != nil || got != d.files[d.named(name)]:
+		t.Fatalf("got %+v, %v; want %+v", got, err, d.files[d.named(name)])
+	}
+}
+
+func (m *machine) files(t *rapid.T) {
+	tenant, id := m.drawTenant(t), m.drawDataset(t)
+	from, limit := rapid.IntRange(0, 12).Draw(t, "from"), rapid.IntRange(1, 12).Draw(t, "limit")
+	page, err := m.Files(m.ctx, tenant, id, int64(from), limit)
+	d := m.model.datasets[tenant+" "+id]
+	if d == nil {
+		wantModelCode(t, err, fault.CodeDatasetNotFound)
+		return
+	}
+	var want []dataset.File
+	for _, f := range d.files {
+		if f.Position >= int64(from) && len(want) < limit {
+			want = append(want, f)
+		}
+	}
+	next := d.next
+	if len(want) == limit {
+		next = want[limit-1].Position + 1
+	}
+	if more := next < d.next; err != nil || !d.same(page.Dataset) || page.More != more || more && page.Next != next || !slices.Equal(page.Files, want) {
+		t.Fatalf("got %+v, %v; want %+v of %+v", page, err, want, d)
+	}
+	one, err := m.Dataset(m.ctx, tenant, id)
+	if err != nil || !reflect.DeepEqual(one, page.Dataset) {
+		t.Fatalf("the dataset alone is %+v, %v; with its files %+v", one, err, page.Dataset)
+	}
+}
+
+func (m *machine) listDatasets(t *rapid.T) {
+	tenant, limit := m.drawTenant(t), rapid.IntRange(1, 5).Draw(t, "limit")
+	got := 0
+	for after := ""; ; {
+		page, err := m.Datasets(m.ctx, tenant, after, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range page.Datasets {
+			known := m.model.datasets[tenant+" "+d.ID]
+			if known == nil || !known.same(d) {
+				t.Fatalf("listed %+v, want %+v", d, known)
+			}
+			got++
+		}
+		if after = page.Next; after == "" {
+			break
+		}
+	}
+	want := 0
+	for _, d := range m.model.datasets {
+		if d.tenant == tenant {
+			want++
+		}
+	}
+	if got != want {
+		t.Fatalf("listed %d datasets, want %d", got, want)
+	}
+}
+
+func (m *machine) wait(t *rapid.T) {
+	m.clock.advance(time.Duration(rapid.IntRange(1, 30).Draw(t, "hours")) * time.Hour)
+}
+
+func wantModelCode(t *rapid.T, err error, code fault.Code) {
+	if !fault.Is(err, code) {
+		t.Fatalf("got the error %v, want the code %q", err, code)
+	}
+}

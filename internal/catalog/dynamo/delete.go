@@ -1,0 +1,164 @@
+package dynamo
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/parqueue/parqueue/internal/catalog/record"
+	"github.com/parqueue/parqueue/internal/dataset"
+)
+
+// DeleteFile implements dataset.Catalog. It writes over both items of the file
+// and takes none away: readers need an item at every position, and the name's
+// tells a repeated append or deletion what became of its file.
+func (c *Catalog) DeleteFile(ctx context.Context, d dataset.Deletion) (dataset.Deleted, error) {
+	if !exist(d.Tenant, d.DatasetID) {
+		return dataset.Deleted{}, dataset.ErrDatasetNotFound()
+	}
+	w := &deleting{Deletion: d, catalog: c, partition: datasetPK(d.Tenant, d.DatasetID)}
+	if err := c.run(ctx, "deleting a file", w); err != nil {
+		return dataset.Deleted{}, err
+	}
+	return w.answer, nil
+}
+
+// deleting is the write of a deletion: the head, the entry and the name of the
+// file, and the request if it has a key.
+type deleting struct {
+	dataset.Deletion
+	catalog   *Catalog
+	partition string
+
+	sent   *dynamodb.TransactWriteItemsInput // nil when the file is to be read again
+	answer dataset.Deleted
+}
+
+// The actions of the transaction.
+const (
+	deletingHead = iota
+	deletingEntry
+	deletingName
+	deletingRequest
+)
+
+// input makes the transaction for the file that has the name now.
+func (w *deleting) input(ctx context.Context) (*dynamodb.TransactWriteItemsInput, error) {
+	if w.sent != nil {
+		return w.sent, nil
+	}
+	var met item
+	if dataset.NameCanExist(w.Name) {
+		var err error
+		if met, err = w.catalog.get(ctx, "reading a file's entry", key(w.partition, nameSK(w.Name))); err != nil {
+			return nil, err
+		}
+	}
+	if met == nil || met[deletedAt] != nil {
+		return nil, w.notThere(ctx, met)
+	}
+	f, err := readFile(met)
+	if err != nil {
+		return nil, err
+	}
+	w.answer = dataset.Deleted{File: f}
+	w.sent, err = w.transaction(f)
+	return w.sent, err
+}
+
+// notThere decides what it means that no file has the name; met is the name's
+// item if there is one.
+func (w *deleting) notThere(ctx context.Context, met item) error {
+	c := w.catalog
+	headItem, err := c.get(ctx, "reading a dataset", key(w.partition, headSK))
+	if err != nil {
+		return err
+	}
+	if headItem == nil {
+		return dataset.ErrDatasetNotFound()
+	}
+	if i, err := c.request(ctx, w.Tenant, w.Idempotency); err != nil {
+		return err
+	} else if i != nil {
+		return w.replay(i)
+	}
+	if f := (fields{item: met}); met == nil || f.text("deleted_by") != w.ID {
+		return dataset.ErrFileNotFound()
+	}
+	w.answer.File, err = readFile(met) // an earlier try deleted it
+	return err
+}
+
+func (w *deleting) transaction(f dataset.File) (*dynamodb.TransactWriteItemsInput, error) {
+	c, now := w.catalog, moment(w.catalog.now())
+	entry := key(w.partition, fileSK(f.Position))
+	entry["id"], entry["file_position"], entry[deletedAt] = text(f.ID), number(f.Position), now
+	name := fileItem(w.partition, nameSK(f.Name), f)
+	name[deletedAt], name["deleted_by"] = now, text(w.ID)
+	all := []types.TransactWriteItem{w.retreat(f), c.replace(entry, f.ID), c.replace(name, f.ID)}
+	if w.Idempotency.Key != "" {
+		action, err := c.remember(w.Tenant, w.Idempotency,
+			request{kind: kindDelete, datasetID: w.DatasetID, deleted: record.Deleted{File: f, By: w.ID}})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, action)
+	}
+	return transaction(all), nil
+}
+
+// retreat takes the file out of the head's counters. An append that is under way
+// is refused for the new version, and looks again.
+func (w *deleting) retreat(f dataset.File) types.TransactWriteItem {
+	return types.TransactWriteItem{Update: &types.Update{
+		TableName: &w.catalog.table, Key: key(w.partition, headSK),
+		UpdateExpression: aws.String("SET file_count = file_count - :one, total_bytes = total_bytes - :bytes, " +
+			"total_rows = total_rows - :rows, updated_at = :now, " + nextVersion),
+		ConditionExpression: aws.String("attribute_exists(pk)"),
+		ExpressionAttributeValues: item{
+			":one": number(firstVersion), ":bytes": number(f.SizeBytes), ":rows": number(f.RowCount), ":now": moment(w.catalog.now()),
+		},
+	}}
+}
+
+// replace writes an item over the one of a file that is listed.
+func (c *Catalog) replace(i item, fileID string) types.TransactWriteItem {
+	return types.TransactWriteItem{Put: &types.Put{
+		TableName: &c.table, Item: i,
+		ConditionExpression:       aws.String("id = :id AND attribute_not_exists(deleted_at)"),
+		ExpressionAttributeValues: item{":id": text(fileID)},
+	}}
+}
+
+// refused decides from the items that the transaction met. One that another
+// deletion came before reads the name again.
+func (w *deleting) refused(_ context.Context, reasons []types.CancellationReason) error {
+	if i, ok := failed(reasons, deletingRequest); ok {
+		return w.replay(i)
+	}
+	if _, ok := failed(reasons, deletingHead); ok {
+		return dataset.ErrDatasetNotFound()
+	}
+	for _, action := range []int{deletingEntry, deletingName} {
+		if _, ok := failed(reasons, action); ok {
+			w.sent = nil
+			return errAgain
+		}
+	}
+	if inTheWay(reasons) {
+		return errAgain
+	}
+	return unexpected("deleting a file", reasons)
+}
+
+// replay answers what the request with the same key was answered.
+func (w *deleting) replay(i item) error {
+	r, err := earlier(i, kindDelete, w.DatasetID, w.Idempotency)
+	if err != nil {
+		return err
+	}
+	w.answer = dataset.Deleted{File: r.deleted.File, Replayed: r.deleted.By != w.ID}
+	return nil
+}

@@ -1,0 +1,96 @@
+// Package dynamo is the catalog and the key store of a deployment: one DynamoDB
+// table, whose layout table.go describes.
+//
+// An append is one read and one transaction. The transaction moves the
+// dataset's head from the position that was read to the next free one, and
+// writes the entries and the names, or it changes nothing; whoever loses a race
+// is handed the new head by the refusal and tries again without another read.
+// That needs no lock, and leaves nothing to repair wherever it stops.
+//
+// DynamoDB writes the items of a transaction one after the other, and a query
+// may see some of them before others. A reader therefore believes the head, and
+// reads again while an item that the head promises is not there yet.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-isolation
+//
+// IAM actions on the table (a transaction needs those of the actions in it):
+//
+//	CreateDataset            dynamodb:PutItem, dynamodb:Query
+//	Dataset, Files           dynamodb:Query
+//	Datasets                 dynamodb:Query, dynamodb:BatchGetItem
+//	UpdateDataset            dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem, dynamodb:Query
+//	Append                   dynamodb:GetItem, dynamodb:BatchGetItem, dynamodb:PutItem, dynamodb:UpdateItem
+//	DeleteFile               dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem
+//	File, KeyByHash          dynamodb:GetItem
+//	CreateUpload             dynamodb:GetItem, dynamodb:PutItem
+//	CreatedUpload, Upload    dynamodb:GetItem
+//	UploadSchema             dynamodb:GetItem
+//	UploadsByID              dynamodb:BatchGetItem
+//	ListUploads              dynamodb:Query, dynamodb:BatchGetItem
+//	CompleteUpload           dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem
+//	AbortUpload              dynamodb:GetItem, dynamodb:UpdateItem
+//	AddKey                   dynamodb:PutItem
+//	Keys                     dynamodb:Query, dynamodb:BatchGetItem
+//	RevokeKey                dynamodb:GetItem, dynamodb:UpdateItem
+package dynamo
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/parqueue/parqueue/internal/dataset"
+	"github.com/parqueue/parqueue/internal/keys"
+)
+
+// API is what the catalog calls of *dynamodb.Client.
+type API interface {
+	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
+	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
+	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
+	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
+	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
+}
+
+// Catalog is a catalog in a DynamoDB table. It is safe for concurrent use.
+type Catalog struct {
+	client  API
+	table   string
+	now     func() time.Time
+	tries   int           // of one transaction that others get in the way of
+	longest time.Duration // pause between two tries
+}
+
+var (
+	_ dataset.Catalog = (*Catalog)(nil)
+	_ keys.Store      = (*Catalog)(nil)
+)
+
+// Option changes how a catalog works.
+type Option func(*Catalog)
+
+// WithClock gives the catalog another clock than time.Now.
+func WithClock(now func() time.Time) Option { return func(c *Catalog) { c.now = now } }
+
+// WithTries sets how often a transaction is tried while others get in its way,
+// and the longest pause between two tries.
+func WithTries(tries int, longest time.Duration) Option {
+	return func(c *Catalog) { c.tries, c.longest = tries, longest }
+}
+
+// The default of WithTries. The pauses are random and add up to some 6 s, well
+// within API Gateway's patience of 29 s; 32 writers at one dataset get by with a
+// fraction of it.
+const (
+	defaultTries   = 40
+	defaultLongest = 400 * time.Millisecond
+)
+
+// New returns the catalog in a table, which must be there.
+func New(client API, table string, options ...Option) *Catalog {
+	c := &Catalog{client: client, table: table, now: time.Now, tries: defaultTries, longest: defaultLongest}
+	for _, o := range options {
+		o(c)
+	}
+	return c
+}

@@ -1,0 +1,88 @@
+package dynamo
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// The table, by partition and sort key:
+//
+//	T#<tenant>               D#<dataset id>   a dataset of the tenant; ids sort by time. Nothing else is in this partition.
+//	D#<tenant>#<dataset id>  #head            counters, version, next position, key of the schema, name, metadata
+//	                         #schema          the schema and the file that set it; written once, so that a wide one
+//	                                          is not written again by every append
+//	                         F#<position>     a file, 19 digits, so that they sort
+//	                         N#<name>         the same file again: a download reads this one item
+//	U#<tenant>#<upload id>   #                an upload; expires long after its time is over
+//	                         #schema          its file's schema, once it is complete
+//	L#<tenant>               <upload id>      an upload of the tenant; expires with it
+//	L#<tenant>#<dataset id>  <upload id>      the same upload, as one of its dataset
+//	I#<tenant>#<hash>        #                a request under an Idempotency-Key; expires
+//	K#<hash>                 #                an API key
+//	KEYS                     <key id>         which hash and tenant a key id has
+//
+// A deleted file's F# keeps its id and the time, and its N# the file, the time and
+// the request that deleted it, until another file has the name.
+//
+// A tenant's name and a dataset's id hold no "#", so no two things share a
+// partition. Every position below the head's next one has an item for ever: a
+// reader takes a missing one for one that is being written.
+const (
+	pk, sk     = "pk", "sk"
+	deletedAt  = "deleted_at" // of the items of deleted files alone
+	expiresAt  = "expires_at" // of requests and uploads alone: DynamoDB deletes an item some time after it
+	headSK     = "#head"
+	schemaSK   = "#schema"
+	onlySK     = "#"
+	filePrefix = "F#"
+	namePrefix = "N#"
+	keysPK     = "KEYS"
+)
+
+// TimeToLive is the attribute after which DynamoDB deletes items.
+const TimeToLive = expiresAt
+
+func tenantPK(tenant string) string             { return "T#" + tenant }
+func datasetSK(datasetID string) string         { return "D#" + datasetID }
+func datasetPK(tenant, datasetID string) string { return "D#" + tenant + "#" + datasetID }
+func fileSK(position int64) string              { return fmt.Sprintf("%s%019d", filePrefix, position) }
+func nameSK(name string) string                 { return namePrefix + name }
+func keyPK(hash [32]byte) string                { return "K#" + hex.EncodeToString(hash[:]) }
+
+func uploadPK(tenant, uploadID string) string { return "U#" + tenant + "#" + uploadID }
+
+// uploadsPK is the list of a dataset's uploads, or of all of a tenant's when
+// datasetID is "".
+func uploadsPK(tenant, datasetID string) string {
+	if datasetID == "" {
+		return "L#" + tenant
+	}
+	return "L#" + tenant + "#" + datasetID
+}
+
+func requestPK(tenant, key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return "I#" + tenant + "#" + hex.EncodeToString(sum[:])
+}
+
+// Definition is the table as a test or an emulator makes it; template.yaml
+// describes the same one for a deployment.
+func Definition(table string) *dynamodb.CreateTableInput {
+	return &dynamodb.CreateTableInput{
+		TableName:   aws.String(table),
+		BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: aws.String(pk), AttributeType: types.ScalarAttributeTypeS},
+			{AttributeName: aws.String(sk), AttributeType: types.ScalarAttributeTypeS},
+		},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: aws.String(pk), KeyType: types.KeyTypeHash},
+			{AttributeName: aws.String(sk), KeyType: types.KeyTypeRange},
+		},
+	}
+}
