@@ -1,0 +1,89 @@
+package embeddeds3
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/versity/versitygw/backend/meta"
+)
+
+// partListAttribute is where the gateway notes the end of every part of a
+// multipart upload. With some thousand parts the note outgrows what ext4 holds
+// in extended attributes (4 KiB in all), and completing the upload fails. It
+// serves reads by part number only, which nobody here makes.
+const partListAttribute = "mp-metadata"
+
+// withoutPartList keeps the gateway's metadata but for partListAttribute.
+type withoutPartList struct{ meta.MetadataStorer }
+
+func (m withoutPartList) StoreAttribute(f *os.File, bucket, object, attribute string, value []byte) error {
+	if attribute == partListAttribute {
+		return nil
+	}
+	return m.MetadataStorer.StoreAttribute(f, bucket, object, attribute, value)
+}
+
+// sidecar keeps metadata in files of their own, under the bucket's name where
+// the backend says its absolute path: the data folder can be moved.
+type sidecar struct{ meta.SideCar }
+
+func (m sidecar) RetrieveAttribute(f *os.File, bucket, object, attribute string) ([]byte, error) {
+	return m.SideCar.RetrieveAttribute(f, filepath.Base(bucket), object, attribute)
+}
+
+func (m sidecar) StoreAttribute(f *os.File, bucket, object, attribute string, value []byte) error {
+	return m.SideCar.StoreAttribute(f, filepath.Base(bucket), object, attribute, value)
+}
+
+func (m sidecar) DeleteAttribute(bucket, object, attribute string) error {
+	return m.SideCar.DeleteAttribute(filepath.Base(bucket), object, attribute)
+}
+
+func (m sidecar) ListAttributes(bucket, object string) ([]string, error) {
+	return m.SideCar.ListAttributes(filepath.Base(bucket), object)
+}
+
+func (m sidecar) DeleteAttributes(bucket, object string) error {
+	return m.SideCar.DeleteAttributes(filepath.Base(bucket), object)
+}
+
+func (m sidecar) RenameObject(bucket, oldObject, newObject string) error {
+	return m.SideCar.RenameObject(filepath.Base(bucket), oldObject, newObject)
+}
+
+// chooseMetadata prefers extended attributes, which live and die with the
+// file. Where the file system has none, metadata goes to files under sidecarDir:
+// the gateway can then show a torn object while one is overwritten, which
+// doesn't happen to objects that are written once. A folder that has used
+// sidecar files goes on using them. sidecarDir comes back as "" when unused.
+func chooseMetadata(root, sidecarDir string, log *slog.Logger) (storer meta.MetadataStorer, dir string, err error) {
+	if _, statErr := os.Stat(sidecarDir); os.IsNotExist(statErr) {
+		xattrErr := tryAttributes(root)
+		if xattrErr == nil {
+			return withoutPartList{meta.XattrMeta{}}, "", nil
+		}
+		log.Info("the file system has no extended attributes; metadata of objects goes to files of its own",
+			"dir", sidecarDir, "reason", xattrErr)
+	}
+	if err := os.MkdirAll(sidecarDir, 0o700); err != nil {
+		return nil, "", fmt.Errorf("embedded S3: making the metadata folder: %w", err)
+	}
+	side, err := meta.NewSideCar(sidecarDir)
+	if err != nil {
+		return nil, "", fmt.Errorf("embedded S3: opening the metadata folder: %w", err)
+	}
+	return withoutPartList{sidecar{side}}, sidecarDir, nil
+}
+
+// tryAttributes writes and removes an attribute, because reading one tells
+// less: some file systems read none and refuse to write any.
+func tryAttributes(root string) error {
+	const probe = "parqueue-probe"
+	var x meta.XattrMeta
+	if err := x.StoreAttribute(nil, root, "", probe, []byte("1")); err != nil {
+		return err
+	}
+	return x.DeleteAttribute(root, "", probe)
+}
