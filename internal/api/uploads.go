@@ -1,0 +1,327 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/parqueue/parqueue/internal/dataset"
+	"github.com/parqueue/parqueue/internal/fault"
+	"github.com/parqueue/parqueue/internal/schema"
+)
+
+const (
+	// createUploadLimit bounds the body of create-upload, which may carry a footer.
+	// As base64 within API Gateway's own it is what Lambda takes.
+	createUploadLimit = 4_400_000
+
+	partsShown    = 100  // of an upload, unless a limit is given
+	maxPartsShown = 1000 // that a limit may ask for
+	uploadsPage   = 100
+	uploadsPages  = 50 // looked through for a state or a key that does not reach all, before the listing ends with a cursor
+	sendUploadID  = `Send {"upload_id": "upload-…"}; list-uploads shows the ids.`
+)
+
+// createUpload begins a large file and answers where its parts go.
+func (a *API) createUpload(w http.ResponseWriter, r *request) error {
+	key, err := idempotencyKey(r.Header)
+	if err != nil {
+		return err
+	}
+	if err := a.Service.MayWrite(r.who); err != nil {
+		return err
+	}
+	f, err := readFieldsUpTo(r, createUploadLimit)
+	if err != nil {
+		return err
+	}
+	n, limit, err := f.newUpload(r)
+	if err != nil {
+		return err
+	}
+	view, err := a.Service.CreateUpload(r.Context(), r.who, n, limit, key)
+	if err != nil {
+		return err
+	}
+	noteReplay(w, view.Replayed)
+	return writeJSON(w, http.StatusOK, uploadView(view))
+}
+
+// newUpload reads what create-upload is told.
+func (f fields) newUpload(r *request) (n dataset.NewUpload, limit int, err error) {
+	const hint = "Send dataset_id, file_name and size_bytes; the bytes themselves go to the URLs in the answer."
+	if n.DatasetID, err = f.datasetID(r); err != nil {
+		return n, 0, err
+	}
+	if n.FileName, err = f.required("file_name", hint); err != nil {
+		return n, 0, err
+	}
+	if n.SizeBytes, err = f.requiredSize("size_bytes", hint); err != nil {
+		return n, 0, err
+	}
+	if n.PartSize, err = f.size("part_size"); err != nil {
+		return n, 0, err
+	}
+	if n.Checksum, err = f.text("checksum"); err != nil {
+		return n, 0, err
+	}
+	if n.Footer, err = f.encoded("footer"); err != nil {
+		return n, 0, err
+	}
+	limit, err = f.partLimit()
+	return n, limit, err
+}
+
+// partLimit is how many parts to answer with.
+func (f fields) partLimit() (int, error) {
+	limit, err := f.count("limit", maxPartsShown)
+	if limit == 0 {
+		limit = partsShown
+	}
+	return limit, err
+}
+
+// getUpload answers how far an upload has come, and where its parts go.
+func (a *API) getUpload(w http.ResponseWriter, r *request) error {
+	f, err := readFields(r)
+	if err != nil {
+		return err
+	}
+	id, err := f.required("upload_id", sendUploadID)
+	if err != nil {
+		return err
+	}
+	from, err := f.count("parts_from", dataset.MaxParts)
+	if err != nil {
+		return err
+	}
+	limit, err := f.partLimit()
+	if err != nil {
+		return err
+	}
+	view, err := a.Service.Upload(r.Context(), r.who, id, max(from, 1), limit)
+	if err != nil {
+		return err
+	}
+	r.dataset = view.DatasetID
+	row := uploadView(view)
+	arrived := make([]any, len(view.Arrived))
+	for i, p := range view.Arrived {
+		arrived[i] = map[string]any{"part_number": p.Number, "size_bytes": p.SizeBytes}
+	}
+	row["parts"] = arrived
+	return writeJSON(w, http.StatusOK, row)
+}
+
+// completeUpload makes an upload's parts a file and appends it.
+func (a *API) completeUpload(w http.ResponseWriter, r *request) error {
+	key, err := idempotencyKey(r.Header)
+	if err != nil {
+		return err
+	}
+	f, err := readFields(r)
+	if err != nil {
+		return err
+	}
+	id, err := f.required("upload_id", sendUploadID)
+	if err != nil {
+		return err
+	}
+	checksum, err := f.text("checksum")
+	if err != nil {
+		return err
+	}
+	andAppend, err := f.flag("append", true)
+	if err != nil {
+		return err
+	}
+	done, err := a.Service.CompleteUpload(r.Context(), r.who, id, checksum, andAppend, key)
+	if err != nil {
+		return err
+	}
+	r.dataset = done.Upload.DatasetID
+	noteReplay(w, done.Replayed)
+	return writeJSON(w, http.StatusOK, completedRow(w, done))
+}
+
+// completedRow is an upload that is complete, as the file that it is if it was
+// appended.
+func completedRow(w http.ResponseWriter, done dataset.Completing) map[string]any {
+	row := uploadRow(done.Upload)
+	if done.Upload.State == dataset.UploadAppended {
+		file := done.Upload.File()
+		w.Header().Set(positionHeader, strconv.FormatInt(file.Position, 10))
+		for name, value := range fileRow(file) {
+			row[name] = value
+		}
+	}
+	row["schema"] = schema.Schema{Fields: append([]schema.Field{}, done.Schema.Fields...)}
+	return row
+}
+
+// abortUpload gives an upload up.
+func (a *API) abortUpload(w http.ResponseWriter, r *request) error {
+	if _, err := idempotencyKey(r.Header); err != nil { // aborting again has no second effect by itself
+		return err
+	}
+	f, err := readFields(r)
+	if err != nil {
+		return err
+	}
+	id, err := f.required("upload_id", sendUploadID)
+	if err != nil {
+		return err
+	}
+	u, err := a.Service.AbortUpload(r.Context(), r.who, id)
+	if err != nil {
+		return err
+	}
+	r.dataset = u.DatasetID
+	return writeJSON(w, http.StatusOK, uploadRow(u))
+}
+
+// listUploads answers with the uploads of a dataset, or of all, newest first.
+func (a *API) listUploads(w http.ResponseWriter, r *request) error {
+	f, err := readFields(r)
+	if err != nil {
+		return err
+	}
+	id := ""
+	if len(f["dataset_id"])+len(f["stage_id"]) > 0 {
+		if id, err = f.datasetID(r); err != nil {
+			return err
+		}
+	}
+	state, err := f.uploadState()
+	if err != nil {
+		return err
+	}
+	limit, err := f.count("limit", maxListed)
+	if err != nil {
+		return err
+	}
+	after, err := f.text("cursor")
+	if err != nil {
+		return err
+	}
+	if after != "" && !dataset.ValidUploadID(after) {
+		return errCursor()
+	}
+	page, err := a.Service.Uploads(r.Context(), r.who, id, after, uploadsPage)
+	if err != nil {
+		return err
+	}
+	l := a.startListing(w, "uploads", limit)
+	for pages := 1; ; pages++ {
+		for _, u := range page.Uploads {
+			if state != "" && u.State != state {
+				continue
+			}
+			if !l.add(uploadRow(u)) {
+				return l.end(after)
+			}
+			after = u.ID
+		}
+		if page.Next == "" {
+			return l.end("")
+		}
+		after = page.Next
+		if l.full() || pages == uploadsPages && (state != "" || len(r.who.Datasets) > 0) {
+			return l.end(after)
+		}
+		page, err = a.Service.Uploads(r.Context(), r.who, id, after, uploadsPage)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// uploadState reads the field "state", "" for uploads in any.
+func (f fields) uploadState() (dataset.UploadState, error) {
+	text, err := f.text("state")
+	if err != nil {
+		return "", err
+	}
+	switch state := dataset.UploadState(text); state {
+	case "", dataset.UploadOpen, dataset.UploadComplete, dataset.UploadAppended, dataset.UploadAborted:
+		return state, nil
+	}
+	return "", fault.New(fault.CodeInvalidRequest, "The field \"state\" is none that an upload has.", "The states are open, complete, appended and aborted; leave it out for all.")
+}
+
+// appendFiles appends finished uploads in the order given.
+func (a *API) appendFiles(w http.ResponseWriter, r *request) error {
+	key, err := idempotencyKey(r.Header)
+	if err != nil {
+		return err
+	}
+	f, id, err := readDatasetFields(r)
+	if err != nil {
+		return err
+	}
+	uploads, err := f.requiredList("upload_ids", `Send {"upload_ids": ["upload-…", …]} in the order that the files are to have.`)
+	if err != nil {
+		return err
+	}
+	done, err := a.Service.AppendUploads(r.Context(), r.who, id, uploads, key)
+	if err != nil {
+		return err
+	}
+	noteReplay(w, done.Replayed)
+	rows := make([]any, len(done.Files))
+	for i, file := range done.Files {
+		row := fileRow(file)
+		row["upload_id"] = uploads[i]
+		rows[i] = row
+	}
+	return writeJSON(w, http.StatusOK, map[string]any{"dataset_id": id, "appended_count": len(rows), "files": rows})
+}
+
+func noteReplay(w http.ResponseWriter, replayed bool) {
+	if replayed {
+		w.Header().Set("Idempotency-Replayed", "true")
+	}
+}
+
+// uploadRow is an upload as answers show it.
+func uploadRow(u dataset.Upload) map[string]any {
+	row := map[string]any{
+		"upload_id":  u.ID,
+		"dataset_id": u.DatasetID,
+		"file_name":  u.FileName,
+		"size_bytes": u.SizeBytes,
+		"part_size":  u.PartSize,
+		"part_count": u.PartCount(),
+		"state":      u.State,
+		"created_at": timestamp(u.CreatedAt),
+		"expires_at": timestamp(u.ExpiresAt),
+	}
+	if u.State == dataset.UploadComplete || u.State == dataset.UploadAppended {
+		row["row_count"] = u.RowCount
+		row["checksum_crc64nvme"] = u.CRC64NVME
+	}
+	if u.State == dataset.UploadAppended {
+		row["file_id"] = u.FileID
+		row["position"] = u.Position
+	}
+	return row
+}
+
+// uploadView is an upload with where a stretch of its parts goes.
+func uploadView(v dataset.UploadView) map[string]any {
+	row := uploadRow(v.Upload)
+	if v.State != dataset.UploadOpen {
+		return row
+	}
+	urls := make([]any, len(v.URLs))
+	for i, u := range v.URLs {
+		urls[i] = map[string]any{"part_number": u.Number, "offset": u.Offset, "size_bytes": u.SizeBytes, "url": u.URL}
+	}
+	row["part_urls"] = urls
+	if len(urls) > 0 {
+		row["part_urls_expire_at"] = timestamp(v.URLsExpire)
+	}
+	if v.Next > 0 {
+		row["next_parts_from"] = v.Next
+	}
+	return row
+}
