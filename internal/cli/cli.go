@@ -1,0 +1,122 @@
+// Package cli is the command line: parqueue and its subcommands. Results go to
+// standard output, everything else to standard error; an error is a line that
+// begins with "error:" and one that begins with "hint:" and says what to do.
+//
+// Exit codes: 0 done, 1 failed, 2 wrong usage.
+//
+// The package needs no IAM actions of its own; `parqueue keys --table` needs
+// those of the key store in internal/catalog/dynamo.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parqueue/parqueue/internal/fault"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// Main runs a command line and returns the exit code.
+func Main(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var usage usageError
+	if errors.As(err, &usage) {
+		fmt.Fprintf(stderr, "error: %v\nhint: Run `%s --help`.\n", usage, usage.command)
+		return exitUsage
+	}
+	printError(stderr, err)
+	return exitFailed
+}
+
+// printError shows a fault as a person needs it. The cause is shown as well:
+// whoever runs the command line is the operator.
+func printError(w io.Writer, err error) {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		fmt.Fprintf(w, "error: %v\n", err)
+		return
+	}
+	fmt.Fprintf(w, "error: %s\n", f.Message)
+	if cause := f.Unwrap(); cause != nil {
+		fmt.Fprintf(w, "cause: %v\n", cause)
+	}
+	if f.Hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", f.Hint)
+	}
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct {
+	error
+	command string
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "parqueue",
+		Short:         "Parquet, in order: a store for ordered datasets of Parquet files",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q", args[0]), "parqueue"}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{err, c.CommandPath()} })
+	root.AddCommand(newServe(), newKeys(), newVersion())
+	return root
+}
+
+// exactArgs is cobra's check with our kind of error.
+func exactArgs(n int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usageError{fmt.Errorf("%s takes %s", c.CommandPath(), what), c.CommandPath()}
+		}
+		return nil
+	}
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  exactArgs(0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			version := "unknown"
+			if info, ok := debug.ReadBuildInfo(); ok {
+				version = info.Main.Version
+			}
+			_, err := fmt.Fprintln(c.OutOrStdout(), "parqueue", version)
+			return err
+		},
+	}
+}
