@@ -1,0 +1,108 @@
+// Package deployed puts the parts of Parqueue together as they run in an AWS
+// account: the API's endpoints, each a Lambda function, over a DynamoDB table and
+// an S3 bucket. It holds what the main packages under functions/ share, and
+// builds nothing that a function does not name, so that it starts fast and needs no
+// permission that it does not use.
+//
+// The IAM actions are those of the packages named by what a function uses:
+// catalog/dynamo for Catalog and ServeAuthorizer, objectstore for Objects.
+package deployed
+
+import (
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/parqueue/parqueue/internal/api"
+	"github.com/parqueue/parqueue/internal/dataset"
+	"github.com/parqueue/parqueue/internal/keys"
+	"github.com/parqueue/parqueue/internal/lambdahttp"
+)
+
+// uploadLimit is the largest body of an upload: API Gateway passes it on as
+// base64, of which Lambda takes 6 MB.
+const uploadLimit = 4_700_000
+
+// missTTL is how long the authorizer remembers that there is no such key. It
+// does not remember the keys that there are: API Gateway does, for the time that
+// the template states, and both together would let a revoked key live longer.
+const missTTL = 5 * time.Second
+
+// stores is what an endpoint works with.
+type stores struct {
+	catalog dataset.Catalog
+	uploads dataset.Uploads
+	objects dataset.Objects
+	parts   dataset.Parts
+}
+
+// Part is something in the account that an endpoint uses.
+type Part func(*stores) error
+
+// Catalog is the table.
+func Catalog(s *stores) error {
+	catalog, err := openTable()
+	if err != nil {
+		return err
+	}
+	s.catalog, s.uploads = catalog, catalog
+	return nil
+}
+
+// Objects is the bucket.
+func Objects(s *stores) error {
+	objects, err := openBucket()
+	if err != nil {
+		return err
+	}
+	s.objects, s.parts = objects, objects
+	return nil
+}
+
+// Serve runs an endpoint as this process's Lambda function. It returns only
+// when it cannot start.
+func Serve(endpoint string, uses ...Part) error {
+	var s stores
+	for _, part := range uses {
+		if err := part(&s); err != nil {
+			return err
+		}
+	}
+	log := logger()
+	parqueue := api.New(api.Config{
+		Service:       dataset.NewService(s.catalog, s.objects, dataset.WithUploads(s.uploads, s.parts)),
+		Principal:     lambdahttp.Principal,
+		Log:           log,
+		InlineLimit:   lambdahttp.MaxBody,
+		ResponseLimit: lambdahttp.MaxBody,
+		UploadLimit:   uploadLimit,
+	})
+	lambdahttp.Start(withRequestID(parqueue.Endpoint(endpoint)), log)
+	return nil
+}
+
+// ServeAuthorizer checks the API's keys as this process's Lambda function. It
+// returns only when it cannot start.
+func ServeAuthorizer() error {
+	store, err := openTable()
+	if err != nil {
+		return err
+	}
+	authenticator := &keys.Authenticator{Store: store, MissTTL: missTTL}
+	lambdahttp.StartAuthorizer(authenticator.Authenticate, logger())
+	return nil
+}
+
+// withRequestID has a request logged under the id that its caller sees.
+func withRequestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := api.WithRequestID(r.Context(), lambdahttp.RequestID(r))
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// logger writes JSON, one line a record, to where Lambda takes logs from.
+func logger() *slog.Logger {
+	return slog.New(lambdahttp.LogHandler(slog.NewJSONHandler(os.Stdout, nil)))
+}
