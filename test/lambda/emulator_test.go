@@ -1,0 +1,164 @@
+package lambda_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/parqueue/parqueue/internal/testtool"
+)
+
+// maxBootstrap holds the size of a function, which is part of its cold start.
+const maxBootstrap = 12_000_000
+
+// build builds every function the way that `sam build` does, for this machine,
+// and returns the folder that holds a folder for each.
+func build(t *testing.T, folders []string) string {
+	t.Helper()
+	out := t.TempDir()
+	for _, folder := range folders {
+		artifacts := filepath.Join(out, folder)
+		if err := os.Mkdir(artifacts, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		command := exec.CommandContext(t.Context(), "make", "build-"+logicalID(folder), "ARCH=x86_64")
+		command.Dir = testtool.Root()
+		command.Env = append(command.Environ(), "ARTIFACTS_DIR="+artifacts)
+		if output, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("building %s: %v\n%s", folder, err, output)
+		}
+		info, err := os.Stat(filepath.Join(artifacts, "bootstrap"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%-22s %5.1f MB", folder, float64(info.Size())/1e6)
+		if info.Size() > maxBootstrap {
+			t.Errorf("%s has %d bytes, want %d at most", folder, info.Size(), maxBootstrap)
+		}
+	}
+	return out
+}
+
+// function is one Lambda function, run by Lambda's own runtime interface
+// emulator, which also enforces Lambda's limits.
+type function struct {
+	url string
+	log *syncBuffer
+}
+
+// run starts a function that stops with the test.
+func run(t *testing.T, bootstrap string, env []string) *function {
+	t.Helper()
+	address, log := freeAddress(t), &syncBuffer{}
+	emulator := exec.Command(testtool.LambdaEmulator(t),
+		"--runtime-interface-emulator-address", address, "--runtime-api-address", freeAddress(t), bootstrap)
+	emulator.Env = append(os.Environ(), env...)
+	emulator.Stdout, emulator.Stderr = log, log
+	emulator.WaitDelay = 5 * time.Second
+	emulator.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := emulator.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if lines := errorLines(log.String()); t.Failed() && lines != "" {
+			t.Logf("%s logged:\n%s", filepath.Base(filepath.Dir(bootstrap)), lines)
+		}
+		_ = emulator.Process.Kill() // the function ends when its emulator does not answer
+		_ = emulator.Wait()
+	})
+	waitFor(t, address)
+	return &function{url: "http://" + address + "/2015-03-31/functions/function/invocations", log: log}
+}
+
+// errorLines leaves out what the emulator and the function say when all is well.
+func errorLines(log string) string {
+	var lines []string
+	for line := range strings.Lines(log) {
+		if !emulatorLine.MatchString(line) && !strings.Contains(line, `"level":"INFO"`) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "")
+}
+
+var emulatorLine = regexp.MustCompile(`\(rapid\)|^(START|END|REPORT) RequestId`)
+
+// invoke passes an event in and the answer out, into answer.
+func (f *function) invoke(t *testing.T, event, answer any) {
+	t.Helper()
+	payload, err := json.Marshal(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(body, answer); err != nil {
+		t.Fatalf("the function answered %.500q: %v", body, err)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func waitFor(t *testing.T, address string) {
+	t.Helper()
+	for range 500 {
+		connection, err := net.Dial("tcp", address)
+		if err == nil {
+			connection.Close()
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("nothing listens on " + address)
+}
+
+// syncBuffer is what a process writes, to be read while it runs.
+type syncBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}

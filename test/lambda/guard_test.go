@@ -1,0 +1,129 @@
+package lambda_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The stores here know no policies, so a guard stands before them: it lets a
+// function do what the template's policy lets it do, and fails the test at
+// everything else.
+
+// listBucket is the action that lets a caller know that an object is not there.
+const listBucket = "s3:ListBucket"
+
+// guard returns the address of a store as one function may use it. actions tells
+// which IAM actions a request needs.
+func guard(t *testing.T, function, store string, actions func(*http.Request) ([]string, error)) string {
+	t.Helper()
+	target, err := url.Parse(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	granted := granted(t, function)
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Host = r.In.Host // it is part of the signature
+	}, ModifyResponse: func(answer *http.Response) error {
+		request := answer.Request
+		reads := request.Method == http.MethodGet || request.Method == http.MethodHead
+		ofObject := reads && !request.URL.Query().Has("uploadId")
+		if answer.StatusCode == http.StatusNotFound && ofObject && !slices.Contains(granted, listBucket) {
+			answer.StatusCode = http.StatusForbidden // so S3 hides objects that are not there
+		}
+		return nil
+	}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		needed, err := actions(r)
+		if err != nil || len(needed) == 0 {
+			t.Errorf("%s sends %s %s, of which the guard knows nothing: %v", function, r.Method, r.URL, err)
+		}
+		for _, action := range needed {
+			if !slices.Contains(granted, action) {
+				t.Errorf("%s needs %s, which its policy does not allow", function, action)
+				http.Error(w, "not allowed", http.StatusForbidden)
+				return
+			}
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// granted are the actions that a function's policy allows.
+func granted(t *testing.T, function string) []string {
+	t.Helper()
+	var actions []string
+	for _, policy := range list(functions(t)[function]["Policies"]) {
+		for _, statement := range list(at(policy, "Statement")) {
+			for _, action := range list(at(statement, "Action")) {
+				actions = append(actions, action.(string))
+			}
+		}
+	}
+	return actions
+}
+
+// tableActions are the IAM actions that a request to DynamoDB needs. A
+// transaction needs those of what is in it.
+func tableActions(r *http.Request) ([]string, error) {
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	if operation != "TransactWriteItems" {
+		return []string{"dynamodb:" + operation}, nil
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	var transaction struct {
+		TransactItems []map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(body, &transaction); err != nil {
+		return nil, err
+	}
+	names := map[string]string{
+		"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem",
+	}
+	var actions []string
+	for _, item := range transaction.TransactItems {
+		for kind := range item {
+			actions = append(actions, "dynamodb:"+names[kind])
+		}
+	}
+	return actions, nil
+}
+
+// objectActions are the IAM actions that a request for an object needs. A
+// request for anything but a file needs none that any function has.
+func objectActions(r *http.Request) ([]string, error) {
+	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if !strings.HasPrefix(key, "files/") {
+		return []string{"s3 outside of files/: " + r.URL.Path}, nil
+	}
+	ofParts := r.URL.Query().Has("uploadId")
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		if ofParts {
+			return []string{"s3:ListMultipartUploadParts"}, nil
+		}
+		return []string{"s3:GetObject"}, nil
+	case http.MethodPut, http.MethodPost:
+		return []string{"s3:PutObject"}, nil
+	case http.MethodDelete:
+		if ofParts {
+			return []string{"s3:AbortMultipartUpload"}, nil
+		}
+		return []string{"s3:DeleteObject"}, nil
+	}
+	return nil, nil
+}
