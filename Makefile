@@ -1,0 +1,99 @@
+# Parqueue's tasks. `make run` and `make test` are the two that most people need.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} .cache/venv/sam/bin/sam
+
+##@ Running
+
+.PHONY: build
+build: ## Build bin/parqueue: the local server and the CLI
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/parqueue ./cmd/parqueue
+
+.PHONY: run
+run: build ## Build and start the local server
+	exec bin/parqueue serve
+
+##@ Testing
+
+# The race detector needs a C compiler.
+RACE := $(if $(shell command -v cc),-race)
+
+.PHONY: test
+test: test-tools check test-go test-sam ## Run every test
+
+.PHONY: test-tools
+test-tools: ## Install what the tests run, under .cache
+	test/install-tools
+
+.PHONY: check
+check: ## Check formatting, and what go vet finds
+	@unformatted=$$(gofmt -l cmd functions internal test); \
+	if [[ -n $$unformatted ]]; then echo "run gofmt -w on:" $$unformatted; exit 1; fi
+	CGO_ENABLED=0 go vet -trimpath ./...
+
+.PHONY: test-go
+test-go: build ## Run the Go tests
+	go test $(RACE) -timeout 10m ./...
+
+.PHONY: test-sam
+test-sam: ## Check the SAM template and build it
+	$(SAM) validate --lint
+	$(MAKE) sam-build
+	@wc -c .aws-sam/build/*/bootstrap
+
+# The tests of internal/objectstore link the embedded store, and to build that
+# for fuzzing takes minutes.
+FUZZTIME ?= 10s
+FUZZED ?= $(filter-out internal/objectstore,$(shell grep -rl '^func Fuzz' --include=*_test.go internal | xargs -n1 dirname | sort -u))
+
+.PHONY: fuzz
+fuzz: ## Fuzz what reads foreign bytes, FUZZTIME (10s) for each target
+	@for package in $(FUZZED); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z]*' $$package/*_test.go | cut -d' ' -f2); do \
+			echo "fuzzing $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$$package; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## Measure the footer check against parquet-go and pyarrow
+	go test -run '^$$' -bench . -benchmem ./internal/footer
+
+##@ AWS
+
+# The processor that the functions are built for: arm64 or x86_64. A deployment
+# has to be told the same: sam deploy --parameter-overrides Arch=x86_64
+ARCH ?= arm64
+GOARCH_arm64 := arm64
+GOARCH_x86_64 := amd64
+FUNCTION_GOARCH := $(or $(GOARCH_$(ARCH)),$(error ARCH is arm64 or x86_64, not '$(ARCH)'))
+export ARCH
+
+.PHONY: sam-build
+sam-build: ## Build the functions for deployment (ARCH=arm64 or x86_64)
+	$(SAM) build --parameter-overrides Arch=$(ARCH)
+
+# `sam build` calls build-<logical id> for each function of the template, which
+# builds the folder with the same name in kebab case: build-CreateDataset builds
+# functions/create-dataset. Without version control's stamp a function that did
+# not change is the same file, and is not deployed again.
+kebab = $(shell sed -E 's/([a-z])([A-Z])/\1-\2/g' <<<'$1' | tr '[:upper:]' '[:lower:]')
+
+build-%:
+	@: $${ARTIFACTS_DIR:?is set by sam build}
+	GOOS=linux GOARCH=$(FUNCTION_GOARCH) CGO_ENABLED=0 \
+	go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags '-s -w -buildid=' \
+		-o "$$ARTIFACTS_DIR/bootstrap" ./functions/$(call kebab,$*)
+
+##@ Other
+
+.PHONY: clean
+clean: ## Remove what was built, but not .cache and not .parqueue
+	rm -rf bin .aws-sam
+
+.PHONY: help
+help: ## Show the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
