@@ -44,13 +44,15 @@ test-sam: ## Check the SAM template and build it
 	$(MAKE) sam-build
 	@wc -c .aws-sam/build/*/bootstrap
 
+# A number of inputs and not a time: at the end of a time Go up to 1.26 fails now
+# and then with "context deadline exceeded" and no input (go.dev/issue/75804).
 # The tests of internal/objectstore link the embedded store, and to build that
 # for fuzzing takes minutes.
-FUZZTIME ?= 10s
+FUZZTIME ?= 40000x
 FUZZED ?= $(filter-out internal/objectstore,$(shell grep -rl '^func Fuzz' --include=*_test.go internal | xargs -n1 dirname | sort -u))
 
 .PHONY: fuzz
-fuzz: ## Fuzz what reads foreign bytes, FUZZTIME (10s) for each target
+fuzz: ## Fuzz what reads foreign bytes, FUZZTIME (40000x) for each target
 	@for package in $(FUZZED); do \
 		for target in $$(grep -ho '^func Fuzz[A-Za-z]*' $$package/*_test.go | cut -d' ' -f2); do \
 			echo "fuzzing $$package $$target"; \
