@@ -3,7 +3,6 @@ package embeddeds3
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 )
 
@@ -49,57 +48,5 @@ func (f *inflight) wait(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("embedded S3: %d requests were still running: %w", n, ctx.Err())
-	}
-}
-
-// uploadLocks lets the parts of one multipart upload be stored side by side,
-// while completing or aborting it waits for them. Without it a part that
-// arrives during an abort brings the upload back to life.
-type uploadLocks struct {
-	mu    sync.Mutex
-	locks map[string]*uploadLock
-}
-
-type uploadLock struct {
-	sync.RWMutex
-	users int // holders and waiters; at 0 the lock is forgotten
-}
-
-// shared takes the lock of an upload beside others; the caller calls release.
-func (u *uploadLocks) shared(id string) (release func()) {
-	l := u.enter(id)
-	l.RLock()
-	return func() { l.RUnlock(); u.leave(id, l) }
-}
-
-// alone takes the lock of an upload for oneself; the caller calls release.
-func (u *uploadLocks) alone(id string) (release func()) {
-	l := u.enter(id)
-	l.Lock()
-	return func() { l.Unlock(); u.leave(id, l) }
-}
-
-func (u *uploadLocks) enter(id string) *uploadLock {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.locks == nil {
-		u.locks = make(map[string]*uploadLock)
-	}
-	l := u.locks[id]
-	if l == nil {
-		l = new(uploadLock)
-		// The gateway's strings lie in the buffer of their request, which the next
-		// request overwrites; the lock may outlive the first one that took it.
-		u.locks[strings.Clone(id)] = l
-	}
-	l.users++
-	return l
-}
-
-func (u *uploadLocks) leave(id string, l *uploadLock) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if l.users--; l.users == 0 {
-		delete(u.locks, id)
 	}
 }

@@ -7,16 +7,20 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
@@ -32,16 +36,19 @@ import (
 type store struct {
 	backend.BackendUnsupported
 
-	posix    *posix.Posix
-	root     string            // the folder of the buckets
-	sidecar  string            // the folder of metadata, or "" when it is in extended attributes
-	buckets  map[string]string // name to absolute path
-	acl      []byte            // the same for every bucket: owned by the one account there is
-	log      *slog.Logger
-	created  func(bucket, key string) // may be nil
-	running  inflight
-	uploads  uploadLocks
-	syncFile func(file, stop string) error // makeDurable; a field for tests
+	posix      *posix.Posix
+	root       string // the folder of the buckets
+	attributes meta.MetadataStorer
+	sidecar    string            // the folder of metadata, or "" when it is in extended attributes
+	buckets    map[string]string // name to absolute path
+	acl        []byte            // the same for every bucket: owned by the one account there is
+	log        *slog.Logger
+	created    func(bucket, key string) // may be nil
+	running    inflight
+	uploads    locks                         // parts share an upload's, so that one that arrives during an abort does not bring it back to life
+	keys       locks                         // of "bucket/key": readers share it, what replaces or removes the object has it alone
+	tree       sync.RWMutex                  // read by what makes folders for objects, written by what removes empty ones
+	syncFile   func(file, stop string) error // makeDurable; a field for tests
 }
 
 var _ backend.Backend = (*store)(nil)
@@ -80,7 +87,7 @@ func newStore(cfg Config) (*store, error) {
 		return nil, err
 	}
 	return &store{
-		posix: p, root: root, sidecar: sidecarDir, buckets: buckets, acl: acl,
+		posix: p, root: root, attributes: attributes, sidecar: sidecarDir, buckets: buckets, acl: acl,
 		log: cfg.Logger, created: cfg.OnObjectCreated, syncFile: makeDurable,
 	}, nil
 }
@@ -113,6 +120,34 @@ func (s *store) begin(bucket *string) (path *string, end func(), err error) {
 		return nil, nil, err
 	}
 	return path, s.running.begin(), nil
+}
+
+// beginObject is begin for an operation on one object.
+func (s *store) beginObject(bucket, key *string) (path *string, end func(), err error) {
+	if err := checkKey(aws.ToString(key)); err != nil {
+		return nil, nil, err
+	}
+	return s.begin(bucket)
+}
+
+// checkKey refuses keys that the file backend could take for another one: to it
+// a//b, a/./b and c/../a/b are a/b.
+func checkKey(key string) error {
+	segments := strings.Split(key, "/")
+	for _, segment := range segments {
+		if segment == "" || segment == "." || segment == ".." || strings.ContainsRune(segment, 0) {
+			return errKey
+		}
+	}
+	if segments[0] == posix.MetaTmpDir {
+		return errKey
+	}
+	return nil
+}
+
+var errKey = s3err.APIError{ //nolint:gochecknoglobals // a constant
+	Code: "InvalidArgument", HTTPStatusCode: http.StatusBadRequest,
+	Description: "This store takes no key that has an empty segment, the segment . or .., or " + posix.MetaTmpDir + " as its first one.",
 }
 
 // answer makes an error one that S3 clients know. What they don't know is
@@ -157,8 +192,7 @@ func (s *store) answerPut(bucketPath string, err error) error {
 	return err
 }
 
-// durable puts an object that was just linked on disk, then tells whoever
-// asked to know.
+// durable puts an object that was just linked on disk.
 func (s *store) durable(bucket, bucketPath, key string) error {
 	err := s.syncFile(filepath.Join(bucketPath, filepath.FromSlash(key)), s.root)
 	if err == nil && s.sidecar != "" {
@@ -172,10 +206,14 @@ func (s *store) durable(bucket, bucketPath, key string) error {
 	if err != nil {
 		return s.answer("syncing an object", err)
 	}
-	if s.created != nil {
-		s.created(strings.Clone(bucket), strings.Clone(key)) // see uploadLocks.enter
-	}
 	return nil
+}
+
+// tell passes on that an object was stored, to whoever asked to know.
+func (s *store) tell(bucket, key string) {
+	if s.created != nil {
+		s.created(strings.Clone(bucket), strings.Clone(key)) // see locks.enter
+	}
 }
 
 // withoutChunked removes the name of the transfer's framing, which the gateway
@@ -246,32 +284,60 @@ func (s *store) GetObjectLegalHold(context.Context, string, string, string) (*bo
 	return nil, s3err.GetAPIError(s3err.ErrNoSuchObjectLockConfiguration)
 }
 
-// PutObject stores an object and returns when it is on disk.
+// PutObject stores an object and returns when it is on disk. Nobody reads or
+// removes it before that.
 func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
-	path, end, err := s.begin(in.Bucket)
+	path, end, err := s.beginObject(in.Bucket, in.Key)
 	if err != nil {
 		return s3response.PutObjectOutput{}, err
 	}
 	defer end()
-	bucket := *in.Bucket
+	bucket, key := *in.Bucket, *in.Key
 	in.Bucket = path
 	in.ContentEncoding = withoutChunked(in.ContentEncoding)
-	out, err := s.posix.PutObject(ctx, in)
+	out, err := s.publish(ctx, bucket, in)
 	if err != nil {
-		return out, s.answerPut(*path, err)
+		return out, err
 	}
-	return out, s.durable(bucket, *path, *in.Key)
+	s.tell(bucket, key)
+	return out, nil
+}
+
+// publish stores an object. Its key is locked from the time when all of the body
+// is there, so that slow clients lock nobody out.
+func (s *store) publish(ctx context.Context, bucket string, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
+	path, key := *in.Bucket, *in.Key
+	var release []func()
+	defer func() {
+		for _, f := range release {
+			f()
+		}
+	}()
+	out, err := s.posix.PutObjectWithPostFunc(ctx, in, func(*os.File) error {
+		release = append(release, s.keys.alone(bucket+"/"+key))
+		s.tree.RLock()
+		release = append(release, s.tree.RUnlock)
+		// The backend has made the folder, and it may have been removed again since.
+		return os.MkdirAll(filepath.Dir(filepath.Join(path, filepath.FromSlash(key))), 0o700)
+	})
+	if err != nil {
+		return out, s.answerPut(path, err)
+	}
+	return out, s.durable(bucket, path, key)
 }
 
 // GetObject opens an object or a part of it.
 func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
-	path, end, err := s.begin(in.Bucket)
+	path, end, err := s.beginObject(in.Bucket, in.Key)
 	if err != nil {
 		return nil, err
 	}
 	at := *in
 	at.Bucket = path
+	// The backend looks at the metadata of what has the name, and then opens it.
+	release := s.keys.shared(*in.Bucket + "/" + *in.Key)
 	out, err := s.posix.GetObject(ctx, &at)
+	release()
 	if err != nil || out == nil || out.Body == nil {
 		end()
 		return out, s.answer("reading an object", err)
@@ -294,11 +360,12 @@ func (b countedBody) Close() error {
 
 // HeadObject describes an object.
 func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
-	path, end, err := s.begin(in.Bucket)
+	path, end, err := s.beginObject(in.Bucket, in.Key)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
+	defer s.keys.shared(*in.Bucket + "/" + *in.Key)()
 	at := *in
 	at.Bucket = path
 	out, err := s.posix.HeadObject(ctx, &at)
@@ -307,42 +374,16 @@ func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.Hea
 
 // GetObjectAttributes describes an object in more detail.
 func (s *store) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttributesInput) (s3response.GetObjectAttributesResponse, error) {
-	path, end, err := s.begin(in.Bucket)
+	path, end, err := s.beginObject(in.Bucket, in.Key)
 	if err != nil {
 		return s3response.GetObjectAttributesResponse{}, err
 	}
 	defer end()
+	defer s.keys.shared(*in.Bucket + "/" + *in.Key)()
 	at := *in
 	at.Bucket = path
 	out, err := s.posix.GetObjectAttributes(ctx, &at)
 	return out, s.answer("describing an object", err)
-}
-
-// DeleteObject removes an object; one that isn't there is no error. Unlike a
-// write, a removal may be undone by a loss of power.
-func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
-	path, end, err := s.begin(in.Bucket)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
-	at := *in
-	at.Bucket = path
-	out, err := s.posix.DeleteObject(ctx, &at)
-	return out, s.answer("deleting an object", err)
-}
-
-// DeleteObjects removes several objects.
-func (s *store) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
-	path, end, err := s.begin(in.Bucket)
-	if err != nil {
-		return s3response.DeleteResult{}, err
-	}
-	defer end()
-	at := *in
-	at.Bucket = path
-	out, err := s.posix.DeleteObjects(ctx, &at)
-	return out, s.answer("deleting objects", err)
 }
 
 // ListObjects lists a bucket, the old way.
@@ -375,7 +416,7 @@ func (s *store) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) (s
 
 // CreateMultipartUpload begins an upload in parts.
 func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
-	path, end, err := s.begin(in.Bucket)
+	path, end, err := s.beginObject(in.Bucket, in.Key)
 	if err != nil {
 		return s3response.InitiateMultipartUploadResult{}, err
 	}
@@ -391,7 +432,7 @@ func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateM
 // UploadPart stores a part. It survives the process; a loss of power may take
 // it until its upload is completed, and completing then fails.
 func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
-	path, end, err := s.begin(in.Bucket)
+	path, end, err := s.beginObject(in.Bucket, in.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -406,7 +447,7 @@ func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.Upl
 // CompleteMultipartUpload makes the parts an object and returns when it is on
 // disk.
 func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
-	path, end, err := s.begin(in.Bucket)
+	path, end, err := s.beginObject(in.Bucket, in.Key)
 	if err != nil {
 		return s3response.CompleteMultipartUploadResult{}, "", err
 	}
@@ -414,17 +455,30 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 	defer s.uploads.alone(*in.UploadId)()
 	at := *in
 	at.Bucket = path
-	out, version, err := s.posix.CompleteMultipartUpload(ctx, &at)
+	out, version, err := s.join(ctx, *in.Bucket, &at)
 	out.Bucket = in.Bucket
+	if err != nil {
+		return out, version, err
+	}
+	s.tell(*in.Bucket, *in.Key)
+	return out, version, nil
+}
+
+// join is publish for an object in parts.
+func (s *store) join(ctx context.Context, bucket string, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
+	defer s.keys.alone(bucket + "/" + *in.Key)()
+	s.tree.RLock()
+	defer s.tree.RUnlock()
+	out, version, err := s.posix.CompleteMultipartUpload(ctx, in)
 	if err != nil {
 		return out, version, s.answer("completing an upload", err)
 	}
-	return out, version, s.durable(*in.Bucket, *path, *in.Key)
+	return out, version, s.durable(bucket, *in.Bucket, *in.Key)
 }
 
 // AbortMultipartUpload throws the parts away, once those on their way have arrived.
 func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput) error {
-	path, end, err := s.begin(in.Bucket)
+	path, end, err := s.beginObject(in.Bucket, in.Key)
 	if err != nil {
 		return err
 	}
@@ -435,23 +489,9 @@ func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartU
 	return s.answer("aborting an upload", s.posix.AbortMultipartUpload(ctx, &at))
 }
 
-// ListMultipartUploads lists the uploads that are neither completed nor aborted.
-func (s *store) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUploadsInput) (s3response.ListMultipartUploadsResult, error) {
-	path, end, err := s.begin(in.Bucket)
-	if err != nil {
-		return s3response.ListMultipartUploadsResult{}, err
-	}
-	defer end()
-	at := *in
-	at.Bucket = path
-	out, err := s.posix.ListMultipartUploads(ctx, &at)
-	out.Bucket = *in.Bucket
-	return out, s.answer("listing uploads", err)
-}
-
 // ListParts lists the parts of an upload that arrived.
 func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3response.ListPartsResult, error) {
-	path, end, err := s.begin(in.Bucket)
+	path, end, err := s.beginObject(in.Bucket, in.Key)
 	if err != nil {
 		return s3response.ListPartsResult{}, err
 	}

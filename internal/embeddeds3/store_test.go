@@ -156,14 +156,14 @@ func TestInflight(t *testing.T) {
 	}
 }
 
-func TestUploadLocksAreForgotten(t *testing.T) {
-	var u uploadLocks
+func TestLocksAreForgotten(t *testing.T) {
+	var u locks
 	a, b := u.shared("x"), u.shared("x")
 	a()
 	b()
 	u.alone("x")()
-	if len(u.locks) != 0 {
-		t.Errorf("%d locks are kept", len(u.locks))
+	if len(u.named) != 0 {
+		t.Errorf("%d locks are kept", len(u.named))
 	}
 }
 

@@ -34,8 +34,11 @@ import (
 	"github.com/parqueue/parqueue/internal/testtool"
 )
 
-// Bucket exists in every store that is started.
-const Bucket = "parqueue-test"
+// Buckets that exist in every store that is started.
+const (
+	Bucket = "parqueue-test"
+	Inbox  = "parqueue-test-inbox"
+)
 
 const (
 	region = "us-east-1"
@@ -91,7 +94,7 @@ func serve(given string) error {
 	}
 	server, err := embeddeds3.Start(context.Background(), embeddeds3.Config{
 		Dir: o.Dir, Address: o.Address, AccessKey: o.AccessKey, SecretKey: o.SecretKey,
-		Region: region, Buckets: []string{Bucket},
+		Region: region, Buckets: []string{Bucket, Inbox},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	if err != nil {
