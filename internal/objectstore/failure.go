@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -28,7 +30,7 @@ func failure(doing string, err error) error {
 	case status == http.StatusPreconditionFailed, code == "ConditionalRequestConflict":
 		return fault.New(fault.CodeConflict, "Another request stored something in the same place at the same time.",
 			"Nothing was replaced. Try again.").Because(err)
-	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
+	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests, code == "SlowDown":
 		return fault.New(fault.CodeUnavailable, "The place where files are stored is overloaded.",
 			"Wait some seconds and try again.").Because(err)
 	default:
@@ -65,4 +67,9 @@ func ended(ctx context.Context) error {
 		return nil
 	}
 	return context.Cause(ctx)
+}
+
+// errorOf is the error that an answer to a request for many objects has of one.
+func errorOf(e types.Error) error {
+	return &smithy.GenericAPIError{Code: aws.ToString(e.Code), Message: aws.ToString(e.Message)}
 }

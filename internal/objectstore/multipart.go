@@ -38,8 +38,7 @@ const (
 func partSize(done int, size, atMost int64) (int64, error) {
 	switch {
 	case size >= maxObjectSize || done >= maxParts:
-		return 0, fault.New(fault.CodeRequestTooLarge, "The file is larger than 5 TiB, the most that can be stored as one.",
-			"Split it into several files.")
+		return 0, errTooLarge()
 	case atMost < 0 || atMost > maxParts*minPartSize:
 		return minPartSize << (done / growEvery), nil
 	case atMost < minPartSize:
@@ -47,6 +46,11 @@ func partSize(done int, size, atMost int64) (int64, error) {
 	default:
 		return minPartSize, nil
 	}
+}
+
+func errTooLarge() error {
+	return fault.New(fault.CodeRequestTooLarge, "The file is larger than 5 TiB, the most that can be stored as one.",
+		"Split it into several files.")
 }
 
 // inParts stores an object that is more than one part. It owns first.

@@ -83,15 +83,15 @@ func (s *Store) ListParts(ctx context.Context, key, id string, after, limit int)
 
 // CompleteParts implements dataset.Parts.
 func (s *Store) CompleteParts(ctx context.Context, key, id string, parts []dataset.Part, want dataset.Stored) (dataset.Stored, error) {
-	completed := make([]types.CompletedPart, len(parts))
+	all := make([]types.CompletedPart, len(parts))
 	for i, p := range parts {
-		completed[i] = types.CompletedPart{PartNumber: aws.Int32(int32(p.Number)), ETag: aws.String(p.ETag), ChecksumCRC64NVME: optional(p.CRC64NVME)} //nolint:gosec // at most dataset.MaxParts
+		all[i] = completed(p)
 	}
 	out, err := s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 		Bucket:            &s.bucket,
 		Key:               &key,
 		UploadId:          &id,
-		MultipartUpload:   &types.CompletedMultipartUpload{Parts: completed},
+		MultipartUpload:   &types.CompletedMultipartUpload{Parts: all},
 		ChecksumType:      types.ChecksumTypeFullObject,
 		ChecksumCRC64NVME: optional(want.CRC64NVME),
 		MpuObjectSize:     &want.SizeBytes,
@@ -104,6 +104,11 @@ func (s *Store) CompleteParts(ctx context.Context, key, id string, parts []datas
 		return dataset.Stored{SizeBytes: want.SizeBytes, CRC64NVME: sum}, nil
 	}
 	return s.Stat(ctx, key) // the answer to a repetition has no checksum
+}
+
+// completed is a part in the form in which completing names it.
+func completed(p dataset.Part) types.CompletedPart {
+	return types.CompletedPart{PartNumber: aws.Int32(int32(p.Number)), ETag: aws.String(p.ETag), ChecksumCRC64NVME: optional(p.CRC64NVME)} //nolint:gosec // at most dataset.MaxParts
 }
 
 // optional is nil for an empty text.

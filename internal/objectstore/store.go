@@ -14,9 +14,21 @@
 // without it S3 says of such an object that it is forbidden. Of the methods of
 // dataset.Parts, CreateParts, PresignPart and CompleteParts need s3:PutObject,
 // ListParts needs s3:ListMultipartUploadParts, AbortParts s3:AbortMultipartUpload,
-// and Joined s3:GetObject. A multipart upload whose creation was repeated by the SDK
+// and Joined s3:GetObject. Of those of dataset.Sweepable, List needs s3:ListBucket
+// on the bucket, ListOpenParts s3:ListBucketMultipartUploads on it, DeleteMany
+// s3:DeleteObject. A multipart upload whose creation was repeated by the SDK
 // leaves an empty one behind: the bucket needs the lifecycle rule that aborts
 // incomplete uploads, a day after the time of an upload in parts is over.
+//
+// Of an Inbox, on the objects of its bucket: Stat, Open, ReadSmall and CopyIn need
+// s3:GetObject, PutSmall s3:PutObject, Delete s3:DeleteObject and, because of its
+// condition, s3:GetObject, and Move all three; List and Stat s3:ListBucket on the
+// bucket. CopyIn needs s3:PutObject and s3:GetObject on the objects of the other
+// bucket and, for objects of more than 5 GiB, s3:ListMultipartUploadParts and
+// s3:AbortMultipartUpload on them and s3:ListBucketMultipartUploads on that
+// bucket; Move needs s3:AbortMultipartUpload for those. Buckets encrypted with
+// a key of KMS need kms:Decrypt and kms:GenerateDataKey for it.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 package objectstore
 
 import (
