@@ -33,24 +33,29 @@ func (a Append) Check() error {
 	return nil
 }
 
-// checkUploads sees that there is one upload for each file, or none at all.
+// checkUploads sees that there is the upload of each file, or none at all.
+// Errors: CodeUploadNotFound for one that is another file's.
 func (a Append) checkUploads() error {
-	switch n := len(a.Uploads); {
-	case n == 0 || n == len(a.Files) && n <= MaxAppendUploads && !slices.Contains(a.Uploads, ""):
+	if len(a.Uploads) == 0 {
 		return nil
-	case n > MaxAppendUploads:
-		return fault.Newf(fault.CodeInvalidRequest, "Append the uploads in several requests, in order.",
-			"One append takes 1 to %d uploads, not %d.", MaxAppendUploads, n)
 	}
-	return fault.Internal("appending uploads", errors.New("not every file has its upload"))
+	if len(a.Uploads) != len(a.Files) || slices.Contains(a.Uploads, "") {
+		return fault.Internal("appending uploads", errors.New("not every file has its upload"))
+	}
+	for i, id := range a.Uploads {
+		if FileIDOf(id) != a.Files[i].ID {
+			return ErrUploadNotFound(id)
+		}
+	}
+	return nil
 }
 
-// CheckUpload sees that an upload can be appended at a time, as the file with
-// an id to the dataset with an id. Both catalogs decide by it.
+// CheckUpload sees that an upload can be appended at a time to the dataset with
+// an id. Both catalogs decide by it.
 // Errors: CodeUploadNotFound, CodeUploadClosed, CodeUploadIncomplete.
-func CheckUpload(u Upload, datasetID, fileID string, now time.Time) error {
+func CheckUpload(u Upload, datasetID string, now time.Time) error {
 	switch {
-	case u.DatasetID != datasetID || u.FileID != fileID:
+	case u.DatasetID != datasetID:
 		return ErrUploadNotFound(u.ID)
 	case u.State == UploadAppended || u.State == UploadAborted || u.Expired(now):
 		return ErrUploadClosed(u, now)

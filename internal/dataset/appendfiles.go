@@ -114,7 +114,7 @@ func appendedPrefix(uploads []Upload) int {
 func (s *Service) checkRest(ctx context.Context, who keys.Principal, rest []Upload, datasetID string) error {
 	names := make(map[string]bool, len(rest))
 	for _, u := range rest {
-		if err := CheckUpload(u, datasetID, u.FileID, s.now()); err != nil {
+		if err := CheckUpload(u, datasetID, s.now()); err != nil {
 			return err
 		}
 		if names[u.FileName] {

@@ -9,14 +9,14 @@ import (
 )
 
 // MaxAppend is the most files that one Append takes. DynamoDB's transactions
-// hold 100 actions; a file needs two (its entry and its name) and an append
-// three more (the head, the schema, the idempotency record).
+// hold 100 actions; a file needs three (its entry, its name and the record of its
+// id) and an append three more (the head, the schema, the idempotency record).
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
-const MaxAppend = 48
+const MaxAppend = 32
 
 // MaxAppendUploads is the most files that one Append takes when they come from
-// uploads: each needs a third action, which settles its upload.
-const MaxAppendUploads = 32
+// uploads. An upload's record becomes its file's, so that it is no fewer.
+const MaxAppendUploads = MaxAppend
 
 // IdempotencyWindow is how long a repeated request is recognised.
 const IdempotencyWindow = 48 * time.Hour
@@ -32,7 +32,7 @@ type Idempotency struct {
 type Append struct {
 	Tenant      string
 	DatasetID   string
-	Files       []File // 1 to MaxAppend; Position is not read
+	Files       []File // 1 to MaxAppend, each with an id of its own; Position is not read
 	Schema      schema.Schema
 	Idempotency Idempotency
 
@@ -125,15 +125,16 @@ type Catalog interface {
 	// positions, claims the names and checks (or, for the first file, sets) the
 	// schema, or it changes nothing. Implementations retry conflicts between
 	// writers by themselves. Repeating an Append with the same file ids returns
-	// the first one's answer, even when they have been deleted since, as long as
-	// no other files had their names meanwhile. What is wrong is told in this order: the request
-	// itself (Append.Check), the dataset, the Idempotency-Key, the schema, the
-	// uploads, of which the first that can't be appended, the names, of which the
-	// first taken one.
+	// the first one's answer, even when they have been deleted since and whoever had
+	// their names meanwhile: an id that was appended is known for good, and never
+	// appended again. What is wrong is told in this order: the request itself
+	// (Append.Check), the dataset, the Idempotency-Key, the schema, the uploads, of
+	// which the first that can't be appended, the names, of which the first taken
+	// one, the ids, of which the first that was claimed (see FileRecords).
 	// Errors: CodeDatasetNotFound; CodeFileExists, with the detail "file_name";
 	// CodeSchemaMismatch, made by Mismatch; CodeIdempotencyKeyReused; of uploads
-	// CodeUploadNotFound, CodeUploadClosed and CodeUploadIncomplete;
-	// CodeConflict when retries ran out; CodeParquetLimit for a schema too large
+	// CodeUploadNotFound, CodeUploadClosed and CodeUploadIncomplete; of a file
+	// without an upload CodeUploadClosed, made by ErrFileClaimed; CodeConflict when retries ran out; CodeParquetLimit for a schema too large
 	// to keep; CodeStorageFull; CodeIncompleteBody when ctx ended before anything
 	// was decided.
 	Append(ctx context.Context, a Append) (Appended, error)

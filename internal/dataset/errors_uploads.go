@@ -6,6 +6,15 @@ import (
 	"github.com/parqueue/parqueue/internal/fault"
 )
 
+// ErrFileClaimed is the answer for a file without an upload whose bytes were
+// claimed for removal before it could be appended. It says that this try is over
+// and not that the file can't be had: an earlier try of the same caller may yet
+// arrive.
+func ErrFileClaimed(f File) *fault.Error {
+	return fault.New(fault.CodeUploadClosed, "The file's bytes had waited too long to be appended, and were given up.",
+		"Nothing was added. Send the file again.").With("state", string(FileAborted)).With("file_id", f.ID).With("file_name", f.Name)
+}
+
 // ErrUploadNotFound is the answer for an upload that never existed, that is
 // forgotten, or that is another tenant's.
 func ErrUploadNotFound(id string) *fault.Error {

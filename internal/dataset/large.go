@@ -125,10 +125,7 @@ func (s *Service) beginParts(ctx context.Context, who keys.Principal, n NewUploa
 	if err != nil {
 		return Upload{}, err
 	}
-	fileID, err := newID(fileIDPrefix)
-	if err != nil {
-		return Upload{}, err
-	}
+	fileID := FileIDOf(id)
 	now := s.now().UTC().Truncate(time.Microsecond)
 	u := Upload{
 		ID: id, DatasetID: n.DatasetID, FileID: fileID, FileName: n.FileName, SizeBytes: n.SizeBytes, PartSize: partSize,

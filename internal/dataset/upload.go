@@ -169,7 +169,7 @@ func nothingChanged(err error) bool {
 	switch fault.CodeOf(err) {
 	case fault.CodeDatasetNotFound, fault.CodeFileExists, fault.CodeSchemaMismatch,
 		fault.CodeIdempotencyKeyReused, fault.CodeConflict, fault.CodeParquetLimit, fault.CodeStorageFull,
-		fault.CodeIncompleteBody:
+		fault.CodeIncompleteBody, fault.CodeUploadClosed:
 		return true
 	}
 	return false

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/parqueue/parqueue/internal/schema"
@@ -25,8 +26,9 @@ const (
 // day longer.
 const UploadLifetime = 7 * 24 * time.Hour
 
-// UploadKept is how long a catalog keeps an upload after its creation. It leaves
-// weeks between the end of an upload's time and the end of what is known of it.
+// UploadKept is how long a catalog keeps an upload that was not appended after
+// its creation, and at least any other. It leaves weeks between the end of an
+// upload's time and the end of what is known of it.
 const UploadKept = 2*UploadLifetime + 30*24*time.Hour
 
 // Upload is a large file on its way into a dataset: its parts go to the object
@@ -34,7 +36,7 @@ const UploadKept = 2*UploadLifetime + 30*24*time.Hour
 type Upload struct {
 	ID        string // "upload-" and a UUIDv7
 	DatasetID string
-	FileID    string // the file's, once it is appended
+	FileID    string // the file's, once it is appended: FileIDOf(ID)
 	FileName  string
 	SizeBytes int64
 	PartSize  int64  // of every part but the last
@@ -53,6 +55,17 @@ type Upload struct {
 	// Once appended.
 	Position   int64
 	UploadedAt time.Time // UTC
+}
+
+// FileIDOf is the id that an upload's file has once it is appended. Both have the
+// same UUID, so that a catalog keeps one record for the two of them.
+func FileIDOf(uploadID string) string {
+	return fileIDPrefix + strings.TrimPrefix(uploadID, uploadIDPrefix)
+}
+
+// UploadIDOf is the reverse of FileIDOf.
+func UploadIDOf(fileID string) string {
+	return uploadIDPrefix + strings.TrimPrefix(fileID, fileIDPrefix)
 }
 
 // Expired reports whether the time of an upload that is not settled is over.
@@ -91,7 +104,8 @@ type UploadPage struct {
 // that nothing changed, and any other error of a write leaves its outcome
 // unknown; every write may be repeated with the same arguments.
 type Uploads interface {
-	// CreateUpload adds an open upload. u needs everything up to ExpiresAt. Under
+	// CreateUpload adds an open upload. u needs everything up to ExpiresAt, and its
+	// file's id has to be FileIDOf its own. Under
 	// a known Idempotency-Key it adds nothing and returns the upload that the key
 	// created. Whether there is such a dataset is not looked at: the append does.
 	// Errors: CodeIdempotencyKeyReused, CodeStorageFull.

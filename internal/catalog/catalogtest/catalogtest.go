@@ -22,6 +22,7 @@ import (
 type Store interface {
 	dataset.Catalog
 	dataset.Uploads
+	dataset.FileRecords
 	keys.Store
 }
 
@@ -32,7 +33,7 @@ type Open func(t testing.TB, now func() time.Time) Store
 // Run runs the whole contract.
 func Run(t *testing.T, open Open) {
 	for _, group := range []map[string]func(*testing.T, *env){
-		datasetTests(), updateTests(), appendTests(), orderTests(), repeatTests(), schemaTests(), nameTests(), fileTests(), deleteTests(), keyTests(), uploadTests(), uploadAppendTests(),
+		datasetTests(), updateTests(), appendTests(), orderTests(), repeatTests(), schemaTests(), nameTests(), fileTests(), deleteTests(), keyTests(), uploadTests(), uploadAppendTests(), recordTests(),
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {
@@ -102,7 +103,10 @@ func (e *env) newDataset() dataset.Dataset {
 
 // file makes a file with a name; no other one has its id.
 func (e *env) file(name string) dataset.File {
-	id := newName("file-")
+	return e.fileWithID(newName("file-"), name)
+}
+
+func (e *env) fileWithID(id, name string) dataset.File {
 	return dataset.File{
 		ID: id, Name: name, SizeBytes: int64(1000 + len(name)), RowCount: int64(len(name)),
 		CRC64NVME: "AAAAAAAAAAA=", ObjectKey: "files/" + e.tenant + "/" + id, UploadedAt: e.clock.Now(),

@@ -158,8 +158,17 @@ func deleteTests() map[string]func(*testing.T, *env) {
 			_, err = e.Append(e.ctx, more)
 			wantTaken(t, err, "a")
 			e.append(t, d, "a") // another file
-			_, err = e.Append(e.ctx, a)
-			wantTaken(t, err, "a")
+			for range 2 {       // the second time it has been deleted as well
+				again, err := e.Append(e.ctx, a)
+				if err != nil || again.Replayed {
+					t.Fatalf("got %+v, %v", again, err)
+				}
+				wantFiles(t, again.Files, done.Files)
+				_, _ = e.DeleteFile(e.ctx, e.deletion(d, "a"))
+			}
+			if got := e.list(t, d, 10); len(got) != 0 {
+				t.Fatalf("listed %v", nameList(got))
+			}
 		},
 		"one of many deletes a file":       testOneDeletes,
 		"order under writers and deleters": testOrderWithDeletes,

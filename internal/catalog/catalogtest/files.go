@@ -106,7 +106,7 @@ func fileTests() map[string]func(*testing.T, *env) {
 		},
 		"a page larger than any one answer of the store": func(t *testing.T, e *env) {
 			d := e.create(t)
-			const batches = 35 // of 48 files of 1.5 KB: 2.4 MB
+			const batches = 53 // of 32 files of 1.5 KB: 2.5 MB
 			for b := range batches {
 				names := make([]string, dataset.MaxAppend)
 				for i := range names {

@@ -24,7 +24,7 @@ func testModel(t *testing.T, open Open) {
 		m := &machine{
 			env:     &env{Store: store, ctx: context.Background(), clock: c},
 			tenants: []string{newName("tenant-"), newName("tenant-")},
-			model:   model{datasets: map[string]*modelDataset{}, requests: map[[2]string]modelRequest{}},
+			model:   model{datasets: map[string]*modelDataset{}, requests: map[[2]string]modelRequest{}, ids: map[string]modelID{}},
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"create":   m.create,
@@ -36,6 +36,8 @@ func testModel(t *testing.T, open Open) {
 			"file":     m.file,
 			"files":    m.files,
 			"datasets": m.listDatasets,
+			"claim":    m.claim,
+			"record":   m.record,
 			"wait":     m.wait,
 		})
 	})
@@ -45,6 +47,13 @@ func testModel(t *testing.T, open Open) {
 type model struct {
 	datasets map[string]*modelDataset // by tenant and id
 	requests map[[2]string]modelRequest
+	ids      map[string]modelID // what became of file ids
+}
+
+type modelID struct {
+	state     dataset.FileState
+	file      dataset.File
+	datasetID string
 }
 
 type modelDataset struct {
@@ -106,14 +115,17 @@ func (m *model) append(a dataset.Append, now time.Time) (files []dataset.File, r
 		}
 		return r.files, r.files[0].ID != a.Files[0].ID, ""
 	}
-	if files := d.met(a.Files); a.SameFiles(files) {
+	if files := m.appended(a); a.SameFiles(files) {
 		return files, false, ""
 	}
 	if d.schema != nil && !reflect.DeepEqual(*d.schema, a.Schema) {
 		return nil, false, fault.CodeSchemaMismatch
 	}
-	if len(d.met(a.Files)) > 0 {
+	if len(m.appended(a)) > 0 || slices.ContainsFunc(a.Files, func(f dataset.File) bool { return d.named(f.Name) >= 0 }) {
 		return nil, false, fault.CodeFileExists
+	}
+	if slices.ContainsFunc(a.Files, func(f dataset.File) bool { return m.ids[f.ID].state == dataset.FileAborted }) {
+		return nil, false, fault.CodeUploadClosed
 	}
 	if d.schema == nil {
 		d.schema, d.schemaFile = &a.Schema, a.Files[0].Name
@@ -124,6 +136,7 @@ func (m *model) append(a dataset.Append, now time.Time) (files []dataset.File, r
 		f.Position = d.next
 		d.next++
 		d.files = append(d.files, f)
+		m.ids[f.ID] = modelID{dataset.FileAppended, f, d.id}
 	}
 	files = slices.Clone(d.files[first:])
 	m.remember(a.Tenant, a.Idempotency, modelRequest{kind: "append", datasetID: d.id, files: files}, now)
@@ -149,6 +162,7 @@ func (m *model) delete(del dataset.Deletion, now time.Time) (f dataset.File, rep
 		return f, false, fault.CodeFileNotFound
 	}
 	gone := modelDeleted{d.files[i], del.ID}
+	m.ids[gone.file.ID] = modelID{dataset.FileDeleted, gone.file, d.id}
 	d.gone[del.Name] = gone
 	d.files = slices.Delete(slices.Clone(d.files), i, i+1)
 	d.version++
@@ -189,18 +203,15 @@ func (d *modelDataset) named(name string) int {
 	return slices.IndexFunc(d.files, func(f dataset.File) bool { return f.Name == name })
 }
 
-// met are the files in the way of new ones: those with their names, and they
-// themselves when they were there and have been deleted.
-func (d *modelDataset) met(files []dataset.File) []dataset.File {
-	var met []dataset.File
-	for _, f := range files {
-		if i := d.named(f.Name); i >= 0 {
-			met = append(met, d.files[i])
-		} else if gone := d.gone[f.Name].file; gone.ID == f.ID {
-			met = append(met, gone)
+// appended are the files of an append that were appended before.
+func (m *model) appended(a dataset.Append) []dataset.File {
+	var files []dataset.File
+	for _, f := range a.Files {
+		if known := m.ids[f.ID]; known.state == dataset.FileAppended || known.state == dataset.FileDeleted {
+			files = append(files, known.file)
 		}
 	}
-	return met
+	return files
 }
 
 // same compares a dataset of the store with the model's.
@@ -221,6 +232,7 @@ type machine struct {
 	ids     []string // of every tenant's datasets
 	model   model
 	last    []dataset.Append
+	refs    []dataset.FileRef // the first file id of each append
 	deletes []dataset.Deletion
 }
 
@@ -264,7 +276,47 @@ func (m *machine) append(t *rapid.T) {
 		a.Files = append(a.Files, m.env.file(fmt.Sprint("f", n)))
 	}
 	m.do(t, a)
-	m.last = append(m.last, a)
+	m.last, m.refs = append(m.last, a), append(m.refs, dataset.FileRef{Tenant: a.Tenant, FileID: a.Files[0].ID})
+}
+
+// drawRef draws a file id, of an earlier append or a new one.
+func (m *machine) drawRef(t *rapid.T) dataset.FileRef {
+	if len(m.refs) == 0 || rapid.IntRange(0, 5).Draw(t, "new") == 0 {
+		return dataset.FileRef{Tenant: m.drawTenant(t), FileID: newName("file-")}
+	}
+	return rapid.SampledFrom(m.refs).Draw(t, "ref")
+}
+
+// claim claims a file id that nothing is known of, or tries to claim another one,
+// and then appends a file with it.
+func (m *machine) claim(t *rapid.T) {
+	ref := m.drawRef(t)
+	if m.model.ids[ref.FileID].state == dataset.FileUnknown {
+		m.model.ids[ref.FileID] = modelID{state: dataset.FileAborted}
+	}
+	want := m.model.ids[ref.FileID]
+	got, err := m.ClaimFile(m.ctx, ref)
+	if err != nil || got.FileRef != ref || got.State != want.state || got.DatasetID != want.datasetID {
+		t.Fatalf("claimed %+v, %v; want %+v", got, err, want)
+	}
+	a := dataset.Append{Tenant: ref.Tenant, DatasetID: m.drawDataset(t), Schema: columns("a int64"), Files: m.env.files("f0")}
+	a.Files[0].ID = ref.FileID
+	if want.state == dataset.FileAborted {
+		m.do(t, a)
+	}
+}
+
+func (m *machine) record(t *rapid.T) {
+	refs := []dataset.FileRef{m.drawRef(t), m.drawRef(t)}
+	got, err := m.FileRecords(m.ctx, refs)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	for i, ref := range refs {
+		if want := m.model.ids[ref.FileID]; got[i].FileRef != ref || got[i].State != want.state || got[i].DatasetID != want.datasetID {
+			t.Fatalf("got %+v, want %+v", got[i], want)
+		}
+	}
 }
 
 // repeat does one of the earlier appends again.

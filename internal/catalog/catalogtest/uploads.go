@@ -15,9 +15,10 @@ import (
 // newUpload makes an upload of a dataset that no store knows yet.
 func (e *env) newUpload(d dataset.Dataset, name string) dataset.Upload {
 	now := e.clock.Now()
-	f := e.file(name)
+	id := fmt.Sprintf("upload-%016x", now.UnixMicro())
+	f := e.fileWithID(dataset.FileIDOf(id), name)
 	return dataset.Upload{
-		ID: fmt.Sprintf("upload-%016x", now.UnixMicro()), DatasetID: d.ID, FileID: f.ID, FileName: name,
+		ID: id, DatasetID: d.ID, FileID: f.ID, FileName: name,
 		SizeBytes: f.SizeBytes, PartSize: dataset.MinPartSize, Checksum: f.CRC64NVME, ObjectKey: f.ObjectKey, PartsID: "parts of " + name,
 		State: dataset.UploadOpen, CreatedAt: now, ExpiresAt: now.Add(dataset.UploadLifetime),
 	}

@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"math/big"
 	"slices"
@@ -16,7 +17,7 @@ import (
 
 // Append implements dataset.Catalog. It decides in this order, as every
 // catalog does: is there such a dataset, was this request done before, does
-// the schema fit, are the uploads ready, are the names free.
+// the schema fit, are the uploads ready, are the names free, was no file claimed.
 func (c *Catalog) Append(ctx context.Context, a dataset.Append) (dataset.Appended, error) {
 	if err := a.Check(); err != nil {
 		return dataset.Appended{}, err
@@ -33,7 +34,7 @@ func (c *Catalog) Append(ctx context.Context, a dataset.Append) (dataset.Appende
 
 // appending is the write of an append: the head, the schema of the first file,
 // the request if it has a key, an entry and a name for every file, and then the
-// uploads that the files come from.
+// records of the files, which are the uploads that they come from.
 type appending struct {
 	dataset.Append
 	catalog   *Catalog
@@ -57,8 +58,8 @@ type actions struct {
 
 func (a actions) name(file int) int { return a.files + 2*file + 1 }
 
-// upload is where a file's upload is, in an append of so many files.
-func (a actions) upload(file, files int) int { return a.files + 2*files + file }
+// record is where a file's record is, in an append of so many files.
+func (a actions) record(file, files int) int { return a.files + 2*files + file }
 
 // input makes the transaction for the head that is known, or reads it first.
 func (w *appending) input(ctx context.Context) (*dynamodb.TransactWriteItemsInput, error) {
@@ -133,20 +134,23 @@ func (w *appending) transaction(files []dataset.File) (*dynamodb.TransactWriteIt
 	}
 	w.at.files = len(all)
 	for _, f := range files {
-		all = append(all, c.put(fileItem(w.partition, fileSK(f.Position), f)), c.claim(w.partition, f))
+		all = append(all, c.put(fileItem(w.partition, fileSK(f.Position), f)), c.name(w.partition, f))
 	}
-	for n, uploadID := range w.Uploads {
-		all = append(all, w.settleUpload(uploadID, files[n]))
+	for n, f := range files {
+		if len(w.Uploads) > 0 {
+			all = append(all, w.settleUpload(w.Uploads[n], f))
+		} else {
+			all = append(all, c.put(appendedRecord(w.Tenant, w.DatasetID, f)))
+		}
 	}
 	return transaction(all), nil
 }
 
-// claim writes the item of a file's name, in the place of a file's that was
-// deleted, unless it was this very one.
-func (c *Catalog) claim(partition string, f dataset.File) types.TransactWriteItem {
+// name writes the item of a file's name, in the place of that of a file that was
+// deleted.
+func (c *Catalog) name(partition string, f dataset.File) types.TransactWriteItem {
 	action := c.put(fileItem(partition, nameSK(f.Name), f))
-	action.Put.ConditionExpression = aws.String("attribute_not_exists(pk) OR (attribute_exists(deleted_at) AND id <> :id)")
-	action.Put.ExpressionAttributeValues = item{":id": text(f.ID)}
+	action.Put.ConditionExpression = aws.String("attribute_not_exists(pk) OR attribute_exists(deleted_at)")
 	return action
 }
 
@@ -191,12 +195,11 @@ func (w *appending) refused(ctx context.Context, reasons []types.CancellationRea
 	if i, ok := failed(reasons, w.at.request); ok {
 		return w.replay(i)
 	}
-	taken, err := w.taken(reasons)
+	met, err := w.meet(reasons)
 	if err != nil {
 		return err
 	}
-	appended, unready := w.unready(reasons)
-	if done, err := w.doneBefore(ctx, taken, appended); done || err != nil {
+	if done, err := w.doneBefore(ctx, met); done || err != nil {
 		return err
 	}
 	i, moved := failed(reasons, w.at.head)
@@ -208,12 +211,14 @@ func (w *appending) refused(ctx context.Context, reasons []types.CancellationRea
 	switch {
 	case moved && w.otherSchema():
 		return errAgain
-	case unready != nil:
-		return unready
-	case moved && len(taken) == 0:
+	case met.unready != nil:
+		return met.unready
+	case met.taken != "":
+		return dataset.ErrFileExists(met.taken)
+	case met.claimed != nil:
+		return dataset.ErrFileClaimed(*met.claimed)
+	case moved:
 		return errAgain
-	case len(taken) > 0:
-		return dataset.ErrFileExists(taken[0].Name)
 	case inTheWay(reasons):
 		w.stale = true
 		return errAgain
@@ -226,66 +231,79 @@ func (w *appending) otherSchema() bool {
 	return w.head.schemaKey != nil && !bytes.Equal(w.head.schemaKey, w.schemaKey[:])
 }
 
-// taken returns the files that were met under the names, in the order given.
-func (w *appending) taken(reasons []types.CancellationReason) ([]dataset.File, error) {
-	var files []dataset.File
-	for n := range w.Files {
-		i, ok := failed(reasons, w.at.name(n))
-		if !ok {
-			continue
-		}
-		f, err := readFile(i)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, f)
-	}
-	return files, nil
+// obstacles are what an append met, each the first in the order given.
+type obstacles struct {
+	appended bool          // a file of ours is known: perhaps an earlier try did this append
+	unready  error         // why an upload can't be appended
+	taken    string        // a name of which there is a file, or whose own file was appended before
+	claimed  *dataset.File // its bytes were claimed
 }
 
-// doneBefore finds out from the files under the names whether an earlier try
-// of this append succeeded whose answer was lost. DynamoDB need not name every
-// condition that failed, so one file of ours, or an upload that was appended, is
-// reason to read them all.
-func (w *appending) doneBefore(ctx context.Context, taken []dataset.File, appended bool) (bool, error) {
-	ours := func(f dataset.File) bool {
-		return slices.ContainsFunc(w.Files, func(own dataset.File) bool { return own.ID == f.ID })
+// meet looks at the names and the records that the transaction met.
+func (w *appending) meet(reasons []types.CancellationReason) (met obstacles, err error) {
+	for n, f := range w.Files {
+		if i, ok := failed(reasons, w.at.name(n)); ok {
+			listed, err := readFile(i)
+			if err != nil {
+				return met, err
+			}
+			met.taken = cmp.Or(met.taken, f.Name)
+			met.appended = met.appended || slices.ContainsFunc(w.Files, func(own dataset.File) bool { return own.ID == listed.ID })
+		}
+		if i, ok := failed(reasons, w.at.record(n, len(w.Files))); ok {
+			if err := w.meetRecord(&met, n, i); err != nil {
+				return met, err
+			}
+		}
 	}
-	if !appended && !slices.ContainsFunc(taken, ours) {
+	return met, nil
+}
+
+// meetRecord takes in the record of a file.
+func (w *appending) meetRecord(met *obstacles, n int, i item) error {
+	r, err := readRecord(i, dataset.FileRef{Tenant: w.Tenant, FileID: w.Files[n].ID})
+	if err != nil {
+		return err
+	}
+	met.appended = met.appended || r.State == dataset.FileAppended || r.State == dataset.FileDeleted
+	switch {
+	case len(w.Uploads) > 0:
+		if met.unready == nil {
+			met.unready = w.unready(i, w.Uploads[n])
+		}
+	case r.State != dataset.FileAborted:
+		met.taken = cmp.Or(met.taken, w.Files[n].Name)
+	case met.claimed == nil:
+		met.claimed = &w.Files[n]
+	}
+	return nil
+}
+
+// doneBefore finds out from the records of the files whether an earlier try of
+// this append succeeded whose answer was lost. DynamoDB need not name every
+// condition that failed, so one file of ours is reason to read them all.
+func (w *appending) doneBefore(ctx context.Context, met obstacles) (bool, error) {
+	if !met.appended {
 		return false, nil
 	}
-	if !w.SameFiles(taken) {
-		var err error
-		if taken, err = w.byNames(ctx); err != nil || !w.SameFiles(taken) {
-			return false, err
-		}
-	}
-	w.answer = dataset.Appended{Files: taken}
-	return true, nil
-}
-
-// byNames reads the files under the names, leaving out those that are not there.
-func (w *appending) byNames(ctx context.Context) ([]dataset.File, error) {
 	ids := make([]id, len(w.Files))
 	for n, f := range w.Files {
-		ids[n] = id{w.partition, nameSK(f.Name)}
+		ids[n] = id{recordPK(w.Tenant, f.ID), onlySK}
 	}
 	found, err := w.catalog.batchGet(ctx, "reading what an append met", ids)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	var files []dataset.File
-	for _, i := range ids {
-		if found[i] == nil {
-			continue
+	files := make([]dataset.File, len(ids))
+	for n, i := range ids {
+		u, err := readRecorded(found[i])
+		if err != nil || u.State != dataset.UploadAppended || u.DatasetID != w.DatasetID {
+			return false, err
 		}
-		f, err := readFile(found[i])
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, f)
+		files[n] = u.File()
 	}
-	return files, nil
+	w.answer = dataset.Appended{Files: files}
+	return true, nil
 }
 
 // replay answers what the request with the same key was answered.

@@ -11,9 +11,9 @@ import (
 	"github.com/parqueue/parqueue/internal/dataset"
 )
 
-// DeleteFile implements dataset.Catalog. It writes over both items of the file
-// and takes none away: readers need an item at every position, and the name's
-// tells a repeated append or deletion what became of its file.
+// DeleteFile implements dataset.Catalog. It writes over the items of the file and
+// takes none away: readers need an item at every position, the name's tells a
+// repeated deletion what became of its file, and the record a repeated append.
 func (c *Catalog) DeleteFile(ctx context.Context, d dataset.Deletion) (dataset.Deleted, error) {
 	if !exist(d.Tenant, d.DatasetID) {
 		return dataset.Deleted{}, dataset.ErrDatasetNotFound()
@@ -26,7 +26,7 @@ func (c *Catalog) DeleteFile(ctx context.Context, d dataset.Deletion) (dataset.D
 }
 
 // deleting is the write of a deletion: the head, the entry and the name of the
-// file, and the request if it has a key.
+// file, the request if it has a key, and the file's record.
 type deleting struct {
 	dataset.Deletion
 	catalog   *Catalog
@@ -106,7 +106,10 @@ func (w *deleting) transaction(f dataset.File) (*dynamodb.TransactWriteItemsInpu
 		}
 		all = append(all, action)
 	}
-	return transaction(all), nil
+	return transaction(append(all, types.TransactWriteItem{Update: &types.Update{
+		TableName: &c.table, Key: key(recordPK(w.Tenant, f.ID), onlySK),
+		UpdateExpression: aws.String("SET deleted_at = :now"), ExpressionAttributeValues: item{":now": now},
+	}})), nil
 }
 
 // retreat takes the file out of the head's counters. An append that is under way

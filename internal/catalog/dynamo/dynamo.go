@@ -28,6 +28,8 @@
 //	ListUploads              dynamodb:Query, dynamodb:BatchGetItem
 //	CompleteUpload           dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem
 //	AbortUpload              dynamodb:GetItem, dynamodb:UpdateItem
+//	FileRecords              dynamodb:BatchGetItem
+//	ClaimFile                dynamodb:GetItem, dynamodb:UpdateItem
 //	AddKey                   dynamodb:PutItem
 //	Keys                     dynamodb:Query, dynamodb:BatchGetItem
 //	RevokeKey                dynamodb:GetItem, dynamodb:UpdateItem

@@ -181,13 +181,13 @@ func TestAppendWhoseAnswerAndTokenAreLost(t *testing.T) {
 }
 
 // DynamoDB may stop looking at conditions once one has failed. The repeated
-// append of two files sends the head, an entry, a name, an entry and a name.
-func TestAppendIsRecognisedByAnyOneName(t *testing.T) {
+// append of two files sends the head, an entry, a name, an entry, a name and two records.
+func TestAppendIsRecognisedByAnyOneCondition(t *testing.T) {
 	for _, c := range []struct {
 		told   []int
 		others bool // append just before the repetition, so that the head fails too
 	}{
-		{told: []int{2}}, {told: []int{4}}, {told: []int{2, 4}},
+		{told: []int{2}}, {told: []int{4}}, {told: []int{2, 4}}, {told: []int{5}}, {told: []int{6}}, {told: []int{0, 5}, others: true},
 		{told: []int{0}, others: true}, {told: []int{0, 4}, others: true}, {told: []int{2}, others: true},
 	} {
 		b := newBench(t)

@@ -38,6 +38,18 @@ func TestCalls(t *testing.T) {
 			_, err := b.DeleteFile(ctx, dataset.Deletion{ID: "delete-1", Tenant: tenant, DatasetID: b.dataset.ID, Name: "d"})
 			return err
 		}, map[string]int{"GetItem": 1, "TransactWriteItems": 1}},
+		{"records", func() error {
+			_, err := b.FileRecords(ctx, []dataset.FileRef{{Tenant: tenant, FileID: withKey.Files[0].ID}, {Tenant: tenant, FileID: "file-none"}})
+			return err
+		}, map[string]int{"BatchGetItem": 1}},
+		{"claim", func() error {
+			_, err := b.ClaimFile(ctx, dataset.FileRef{Tenant: tenant, FileID: "file-none"})
+			return err
+		}, map[string]int{"GetItem": 1, "TransactWriteItems": 1}},
+		{"claim of an appended file", func() error {
+			_, err := b.ClaimFile(ctx, dataset.FileRef{Tenant: tenant, FileID: withKey.Files[0].ID})
+			return err
+		}, map[string]int{"GetItem": 1}},
 		{"file", func() error { _, err := b.File(ctx, tenant, b.dataset.ID, "a"); return err }, map[string]int{"GetItem": 1}},
 		{"first page", func() error { _, err := b.Files(ctx, tenant, b.dataset.ID, 0, 2); return err }, map[string]int{"Query": 1}},
 		{"later page", func() error { _, err := b.Files(ctx, tenant, b.dataset.ID, 2, 2); return err }, map[string]int{"Query": 2}},

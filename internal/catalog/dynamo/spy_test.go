@@ -130,7 +130,7 @@ func (b *bench) request(names ...string) dataset.Append {
 	a := dataset.Append{Tenant: tenant, DatasetID: b.dataset.ID, Schema: schema.Schema{Fields: []schema.Field{{Name: "a", Type: "int64"}}}}
 	for _, n := range names {
 		b.ids++
-		a.Files = append(a.Files, dataset.File{ID: fmt.Sprint("file-", b.ids), Name: n, SizeBytes: 1, UploadedAt: time.Now()})
+		a.Files = append(a.Files, dataset.File{ID: fmt.Sprint(b.dataset.ID, "-file-", b.ids), Name: n, SizeBytes: 1, UploadedAt: time.Now()})
 	}
 	return a
 }

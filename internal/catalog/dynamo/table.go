@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/parqueue/parqueue/internal/dataset"
 )
 
 // The table, by partition and sort key:
@@ -18,16 +20,19 @@ import (
 //	                                          is not written again by every append
 //	                         F#<position>     a file, 19 digits, so that they sort
 //	                         N#<name>         the same file again: a download reads this one item
-//	U#<tenant>#<upload id>   #                an upload; expires long after its time is over
-//	                         #schema          its file's schema, once it is complete
+//	R#<tenant>#<file id>     #                what became of a file id: an upload while it is one, then the file for good, even when it is
+//	                                          deleted; or that its bytes were claimed. An upload that isn't appended expires long
+//	                                          after its time is over, everything else never
+//	                         #schema          the schema of an upload's file, once it is complete; expires
 //	L#<tenant>               <upload id>      an upload of the tenant; expires with it
 //	L#<tenant>#<dataset id>  <upload id>      the same upload, as one of its dataset
 //	I#<tenant>#<hash>        #                a request under an Idempotency-Key; expires
 //	K#<hash>                 #                an API key
 //	KEYS                     <key id>         which hash and tenant a key id has
 //
-// A deleted file's F# keeps its id and the time, and its N# the file, the time and
-// the request that deleted it, until another file has the name.
+// A deleted file's F# keeps its id and the time, its R# all of it, and its N# the
+// file, the time and the request that deleted it, until another file has the name.
+// R# is also the way from a file's id to the file.
 //
 // A tenant's name and a dataset's id hold no "#", so no two things share a
 // partition. Every position below the head's next one has an item for ever: a
@@ -35,7 +40,7 @@ import (
 const (
 	pk, sk     = "pk", "sk"
 	deletedAt  = "deleted_at" // of the items of deleted files alone
-	expiresAt  = "expires_at" // of requests and uploads alone: DynamoDB deletes an item some time after it
+	expiresAt  = "expires_at" // of requests and unsettled uploads alone: DynamoDB deletes an item some time after it
 	headSK     = "#head"
 	schemaSK   = "#schema"
 	onlySK     = "#"
@@ -54,7 +59,9 @@ func fileSK(position int64) string              { return fmt.Sprintf("%s%019d", 
 func nameSK(name string) string                 { return namePrefix + name }
 func keyPK(hash [32]byte) string                { return "K#" + hex.EncodeToString(hash[:]) }
 
-func uploadPK(tenant, uploadID string) string { return "U#" + tenant + "#" + uploadID }
+func recordPK(tenant, fileID string) string { return "R#" + tenant + "#" + fileID }
+
+func uploadPK(tenant, uploadID string) string { return recordPK(tenant, dataset.FileIDOf(uploadID)) }
 
 // uploadsPK is the list of a dataset's uploads, or of all of a tenant's when
 // datasetID is "".

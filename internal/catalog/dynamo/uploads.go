@@ -19,7 +19,7 @@ var _ dataset.Uploads = (*Catalog)(nil)
 
 func uploadItem(tenant string, u dataset.Upload) item {
 	i := key(uploadPK(tenant, u.ID), onlySK)
-	i["id"] = text(u.ID)
+	i["upload_id"] = text(u.ID)
 	i["dataset_id"] = text(u.DatasetID)
 	i["file_id"] = text(u.FileID)
 	i["file_name"] = text(u.FileName)
@@ -41,14 +41,25 @@ func keptUntil(u dataset.Upload) types.AttributeValue {
 }
 
 // readUpload reads an upload's item.
-// Errors: CodeUploadNotFound when there is none.
+// Errors: CodeUploadNotFound when there is none, or when it is the record of a
+// file that was no upload.
 func readUpload(i item, id string) (dataset.Upload, error) {
+	u, err := readRecorded(i)
+	if err == nil && (u.ID == "" || u.ID != id) {
+		err = dataset.ErrUploadNotFound(id)
+	}
+	return u, err
+}
+
+// readRecorded reads the record of a file id: an upload, or what one would be
+// whose file is there. Without an item it is zero.
+func readRecorded(i item) (dataset.Upload, error) {
 	if len(i) == 0 {
-		return dataset.Upload{}, dataset.ErrUploadNotFound(id)
+		return dataset.Upload{}, nil
 	}
 	f := fields{item: i}
 	u := dataset.Upload{
-		ID: f.text("id"), DatasetID: f.text("dataset_id"), FileID: f.text("file_id"), FileName: f.text("file_name"),
+		ID: f.text("upload_id"), DatasetID: f.text("dataset_id"), FileID: f.text("file_id"), FileName: f.text("file_name"),
 		SizeBytes: f.number("size_bytes"), PartSize: f.number("part_bytes"), Checksum: f.text("checksum"),
 		ObjectKey: f.text("object_key"), PartsID: f.text("parts_id"), State: dataset.UploadState(f.text("upload_state")),
 		CreatedAt: f.moment("created_at"), ExpiresAt: time.UnixMicro(f.number("valid_until")).UTC(),
@@ -61,8 +72,8 @@ func readUpload(i item, id string) (dataset.Upload, error) {
 
 // CreateUpload implements dataset.Uploads.
 func (c *Catalog) CreateUpload(ctx context.Context, tenant string, u dataset.Upload, idem dataset.Idempotency) (dataset.Upload, error) {
-	if !exist(tenant, u.ID) || !dataset.IDCanExist(u.DatasetID) || u.CreatedAt.IsZero() || u.ExpiresAt.IsZero() {
-		return dataset.Upload{}, errors.New("creating an upload: it needs a tenant, two ids and two times")
+	if !exist(tenant, u.ID) || u.FileID != dataset.FileIDOf(u.ID) || !dataset.IDCanExist(u.DatasetID) || u.CreatedAt.IsZero() || u.ExpiresAt.IsZero() {
+		return dataset.Upload{}, errors.New("creating an upload: it needs a tenant, three ids and two times")
 	}
 	session := uploadItem(tenant, u)
 	actions := []types.TransactWriteItem{c.put(session)}
@@ -164,15 +175,14 @@ func (c *Catalog) UploadsByID(ctx context.Context, tenant string, uploadIDs []st
 		return nil, err
 	}
 	var uploads []dataset.Upload
-	for _, i := range ids {
-		if found[i] == nil {
-			continue
-		}
-		u, err := readUpload(found[i], "")
+	for _, uploadID := range uploadIDs {
+		u, err := readRecorded(found[id{uploadPK(tenant, uploadID), onlySK}])
 		if err != nil {
 			return nil, err
 		}
-		uploads = append(uploads, u)
+		if u.ID != "" && u.ID == uploadID {
+			uploads = append(uploads, u)
+		}
 	}
 	return uploads, nil
 }
@@ -328,36 +338,26 @@ func (c *Catalog) ListUploads(ctx context.Context, tenant, datasetID, after stri
 	return page, err
 }
 
-// settleUpload makes a file's upload appended, if it is ready.
+// settleUpload makes a file's upload appended, if it is ready. From then on its
+// item is the file's record, which does not expire.
 func (w *appending) settleUpload(uploadID string, f dataset.File) types.TransactWriteItem {
 	return w.catalog.settle(key(uploadPK(w.Tenant, uploadID), onlySK),
-		"SET upload_state = :appended, file_position = :position, uploaded_at = :at",
-		"upload_state = :complete AND valid_until > :now AND dataset_id = :dataset AND file_id = :file", item{
+		"SET upload_state = :appended, file_position = :position, uploaded_at = :at REMOVE "+expiresAt,
+		"upload_state = :complete AND valid_until > :now AND dataset_id = :dataset", item{
 			":complete": state(dataset.UploadComplete), ":appended": state(dataset.UploadAppended),
-			":now": number(w.catalog.now().UnixMicro()), ":dataset": text(w.DatasetID), ":file": text(f.ID),
+			":now": number(w.catalog.now().UnixMicro()), ":dataset": text(w.DatasetID),
 			":position": number(f.Position), ":at": moment(f.UploadedAt),
 		})
 }
 
-// unready says why the first upload that was met can't be appended. appended
-// reports whether one is appended already, perhaps by an earlier try.
-func (w *appending) unready(reasons []types.CancellationReason) (appended bool, why error) {
-	for n, uploadID := range w.Uploads {
-		i, ok := failed(reasons, w.at.upload(n, len(w.Files)))
-		if !ok {
-			continue
-		}
-		u, err := readUpload(i, uploadID)
-		if err == nil {
-			err = dataset.CheckUpload(u, w.DatasetID, w.Files[n].ID, w.catalog.now())
-		}
-		if err == nil { // the clock went back
-			err = errAgain
-		}
-		if why == nil {
-			why = err
-		}
-		appended = appended || u.State == dataset.UploadAppended
+// unready says why an upload that was met can't be appended.
+func (w *appending) unready(i item, uploadID string) error {
+	u, err := readUpload(i, uploadID)
+	if err != nil {
+		return err
 	}
-	return appended, why
+	if err := dataset.CheckUpload(u, w.DatasetID, w.catalog.now()); err != nil {
+		return err
+	}
+	return errAgain // the clock went back
 }

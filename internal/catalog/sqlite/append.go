@@ -13,7 +13,7 @@ import (
 
 // Append implements dataset.Catalog. It decides in this order, as every
 // catalog does: is there such a dataset, was this request done before, does
-// the schema fit, are the uploads ready, are the names free.
+// the schema fit, are the uploads ready, are the names free, was no file claimed.
 func (c *Catalog) Append(ctx context.Context, a dataset.Append) (dataset.Appended, error) {
 	if err := a.Check(); err != nil {
 		return dataset.Appended{}, err
@@ -60,11 +60,11 @@ func (c *Catalog) doneBefore(ctx context.Context, tx *sql.Tx, d row, a dataset.A
 	}
 	listed := make([]dataset.File, 0, len(a.Files))
 	for _, f := range a.Files {
-		have, err := met(ctx, tx, d.number, f)
-		if err != nil || have == nil || have.ID != f.ID {
+		have, err := byID(ctx, tx, dataset.FileRef{Tenant: a.Tenant, FileID: f.ID})
+		if err != nil || have == nil || have.dataset != d.number {
 			return nil, err
 		}
-		listed = append(listed, *have)
+		listed = append(listed, have.File)
 	}
 	return &dataset.Appended{Files: listed}, nil
 }
@@ -83,16 +83,20 @@ func (c *Catalog) append(ctx context.Context, tx *sql.Tx, d row, a dataset.Appen
 	if err := c.settleUploads(ctx, tx, a, files); err != nil {
 		return nil, err
 	}
-	for i := range files {
-		f := &files[i]
-		taken, err := met(ctx, tx, d.number, *f)
+	for _, f := range files {
+		taken, err := taken(ctx, tx, a.Tenant, d.number, f)
 		if err != nil {
 			return nil, err
 		}
-		if taken != nil {
+		if taken {
 			return nil, dataset.ErrFileExists(f.Name)
 		}
-		if err := insertFile(ctx, tx, d.number, *f); err != nil {
+	}
+	for _, f := range files {
+		if err := unclaimed(ctx, tx, a.Tenant, f); err != nil {
+			return nil, err
+		}
+		if err := insertFile(ctx, tx, d.number, f); err != nil {
 			return nil, err
 		}
 	}
@@ -120,18 +124,14 @@ func mismatch(ctx context.Context, tx *sql.Tx, a dataset.Append) error {
 	return dataset.Mismatch(*d.Schema, a.Schema, d.SchemaFile)
 }
 
-// met finds what stands in the way of a file: one with its name, or, where none
-// has it, the file itself when it was there and has been deleted.
-func met(ctx context.Context, tx *sql.Tx, number int64, f dataset.File) (*dataset.File, error) {
-	have, err := byName(ctx, tx, number, f.Name)
-	if err != nil || have != nil {
-		return have, err
+// taken reports whether a file's name is taken, or the file was appended before.
+func taken(ctx context.Context, tx *sql.Tx, tenant string, number int64, f dataset.File) (bool, error) {
+	named, err := byName(ctx, tx, number, f.Name)
+	if err != nil || named != nil {
+		return true, err
 	}
-	gone, err := deletedByName(ctx, tx, number, f.Name)
-	if err != nil || gone == nil || gone.File.ID != f.ID {
-		return nil, err
-	}
-	return &gone.File, nil
+	have, err := byID(ctx, tx, dataset.FileRef{Tenant: tenant, FileID: f.ID})
+	return have != nil, err
 }
 
 func insertFile(ctx context.Context, tx *sql.Tx, number int64, f dataset.File) error {

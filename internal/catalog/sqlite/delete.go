@@ -74,10 +74,9 @@ func (c *Catalog) delete(ctx context.Context, tx *sql.Tx, d row, del dataset.Del
 	return *f, c.remember(ctx, tx, del.Tenant, del.Idempotency, request{kind: kindDelete, datasetID: del.DatasetID, answer: answer})
 }
 
-// moveFile puts a file among the deleted ones, in the place of the one that had
-// its name before.
+// moveFile puts a file among the deleted ones.
 func moveFile(ctx context.Context, tx *sql.Tx, number int64, f dataset.File, by string) error {
-	_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO deleted_files (dataset, `+fileColumns+`, deleted_by)
+	_, err := tx.ExecContext(ctx, `INSERT INTO deleted_files (dataset, `+fileColumns+`, deleted_by)
 		SELECT dataset, `+fileColumns+`, ? FROM files WHERE dataset = ? AND position = ?`, by, number, f.Position)
 	if err != nil {
 		return err
@@ -117,7 +116,7 @@ func sums(ctx context.Context, tx *sql.Tx, number int64) (size, count int64, err
 	return size, count, rows.Err()
 }
 
-const selectDeleted = `SELECT ` + fileColumns + `, deleted_by FROM deleted_files WHERE dataset = ? AND name = ?`
+const selectDeleted = `SELECT ` + fileColumns + `, deleted_by FROM deleted_files INDEXED BY deleted_files_by_name WHERE dataset = ? AND name = ? ORDER BY position DESC LIMIT 1`
 
 // deletedByName finds the file that was deleted last under a name, or nil.
 func deletedByName(ctx context.Context, tx *sql.Tx, number int64, name string) (*record.Deleted, error) {

@@ -33,7 +33,7 @@ func create(t testing.TB, c *sqlite.Catalog, id string) {
 func request(datasetID string, names ...string) dataset.Append {
 	a := dataset.Append{Tenant: tenant, DatasetID: datasetID, Schema: schema.Schema{Fields: []schema.Field{{Name: "a", Type: "int64"}}}}
 	for _, n := range names {
-		a.Files = append(a.Files, dataset.File{ID: "file-" + n, Name: n, UploadedAt: time.Now()})
+		a.Files = append(a.Files, dataset.File{ID: "file-" + datasetID + n, Name: n, UploadedAt: time.Now()})
 	}
 	return a
 }

@@ -121,6 +121,34 @@ CREATE TABLE deleted_files (
 	deleted_by  TEXT    NOT NULL,
 	PRIMARY KEY (dataset, name)
 ) STRICT, WITHOUT ROWID;
+`, `
+-- Every deleted file, so that its id is known for good.
+CREATE TABLE every_deleted_file (
+	dataset     INTEGER NOT NULL REFERENCES datasets,
+	position    INTEGER NOT NULL,
+	name        TEXT    NOT NULL,
+	id          TEXT    NOT NULL,
+	bytes       INTEGER NOT NULL,
+	rows        INTEGER NOT NULL,
+	crc64nvme   TEXT    NOT NULL,
+	object_key  TEXT    NOT NULL,
+	uploaded_at TEXT    NOT NULL,
+	deleted_by  TEXT    NOT NULL,
+	PRIMARY KEY (dataset, position)
+) STRICT, WITHOUT ROWID;
+INSERT INTO every_deleted_file SELECT dataset, position, name, id, bytes, rows, crc64nvme, object_key, uploaded_at, deleted_by FROM deleted_files;
+DROP TABLE deleted_files;
+ALTER TABLE every_deleted_file RENAME TO deleted_files;
+CREATE INDEX deleted_files_by_name ON deleted_files (dataset, name, position);
+CREATE INDEX deleted_files_by_id ON deleted_files (id);
+CREATE INDEX files_by_id ON files (id);
+
+-- The ids of files without an upload that will never be appended.
+CREATE TABLE claimed_files (
+	tenant TEXT NOT NULL,
+	id     TEXT NOT NULL,
+	PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;
 `}
 }
 

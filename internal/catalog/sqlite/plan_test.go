@@ -16,7 +16,9 @@ func TestQueriesUseIndexes(t *testing.T) {
 	for query, want := range map[string]string{
 		selectFiles:           "SEARCH files USING PRIMARY KEY (dataset=? AND position>?)",
 		selectName:            "(dataset=? AND name=?)",
-		selectDeleted:         "SEARCH deleted_files USING PRIMARY KEY (dataset=? AND name=?)",
+		selectDeleted:         "SEARCH deleted_files USING INDEX deleted_files_by_name (dataset=? AND name=?)",
+		selectByID:            "SEARCH f USING INDEX files_by_id (id=?)",
+		selectGoneByID:        "SEARCH f USING INDEX deleted_files_by_id (id=?)",
 		selectPage:            "(tenant=? AND id<?)",
 		selectWhole + whereID: "SEARCH schemas USING INTEGER PRIMARY KEY",
 		forget:                "requests_by_expiry (expires_at<?)",

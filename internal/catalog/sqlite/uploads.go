@@ -50,8 +50,8 @@ func upload(ctx context.Context, tx *sql.Tx, tenant, id string) (dataset.Upload,
 
 // CreateUpload implements dataset.Uploads.
 func (c *Catalog) CreateUpload(ctx context.Context, tenant string, u dataset.Upload, idem dataset.Idempotency) (dataset.Upload, error) {
-	if !dataset.IDCanExist(tenant) || !dataset.IDCanExist(u.ID) || u.CreatedAt.IsZero() || u.ExpiresAt.IsZero() {
-		return dataset.Upload{}, errors.New("creating an upload: it needs a tenant, an id and two times")
+	if !dataset.IDCanExist(tenant) || !dataset.IDCanExist(u.ID) || u.FileID != dataset.FileIDOf(u.ID) || u.CreatedAt.IsZero() || u.ExpiresAt.IsZero() {
+		return dataset.Upload{}, errors.New("creating an upload: it needs a tenant, two ids and two times")
 	}
 	var created dataset.Upload
 	err := c.write(ctx, "creating an upload", func(tx *sql.Tx) error {
@@ -254,7 +254,7 @@ func (c *Catalog) settleUploads(ctx context.Context, tx *sql.Tx, a dataset.Appen
 		if err != nil {
 			return err
 		}
-		if err := dataset.CheckUpload(u, a.DatasetID, files[i].ID, now); err != nil {
+		if err := dataset.CheckUpload(u, a.DatasetID, now); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE uploads SET state = ?, position = ?, uploaded_at = ? WHERE tenant = ? AND id = ?`,
