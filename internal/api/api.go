@@ -31,10 +31,14 @@ type Config struct {
 	// Log gets a line for every request, and the text of internal errors.
 	Log *slog.Logger
 
-	// InlineLimit is the largest file, in bytes, that a download answers with
-	// itself; a larger one is answered by a redirect to a presigned URL. 0 means
-	// that every file is answered with itself.
+	// InlineLimit is the largest file or range, in bytes, that a download answers
+	// with itself unless it is told how; more is answered by a redirect to a
+	// presigned URL. 0 means no limit.
 	InlineLimit int64
+
+	// StreamLimit is the largest file or range, in bytes, that a download answers
+	// with itself when it is told to. 0 means no limit.
+	StreamLimit int64
 
 	// ResponseLimit bounds the bytes of a listing. One that is longer ends
 	// early and names a cursor. 0 means no bound: listings are streamed.

@@ -7,13 +7,40 @@ import (
 	"strconv"
 
 	"github.com/parqueue/parqueue/internal/dataset"
+	"github.com/parqueue/parqueue/internal/fault"
 )
 
-// checksumHeader carries the CRC-64/NVME of a downloaded file, in base64.
+// checksumHeader carries the CRC-64/NVME of a downloaded file, in base64. An
+// answer with a part of a file has none: its body has another sum.
 const checksumHeader = "X-Checksum-Crc64nvme"
 
-// downloadFromDataset answers with a file's bytes, or, when they are more than
-// this way carries, with a redirect to where they are.
+// delivery is how a download hands out a file.
+type delivery string
+
+const (
+	deliverAuto     delivery = "auto"     // the bytes, or a redirect where that is faster
+	deliverStream   delivery = "stream"   // the bytes
+	deliverRedirect delivery = "redirect" // 303 to a presigned URL
+	deliverURL      delivery = "url"      // the presigned URL, as JSON
+)
+
+// delivery reads the field of that name; without it a download is automatic.
+func (f fields) delivery() (delivery, error) {
+	text, err := f.text("delivery")
+	if err != nil {
+		return "", err
+	}
+	switch d := delivery(text); d {
+	case "":
+		return deliverAuto, nil
+	case deliverAuto, deliverStream, deliverRedirect, deliverURL:
+		return d, nil
+	}
+	return "", fault.Newf(fault.CodeInvalidRequest, "Send auto, stream, redirect or url, or leave the field out.",
+		"There is no delivery %q.", clip(text))
+}
+
+// downloadFromDataset answers with a file's bytes, or with where they are.
 func (a *API) downloadFromDataset(w http.ResponseWriter, r *request) error {
 	f, id, err := readDatasetFields(r)
 	if err != nil {
@@ -23,33 +50,63 @@ func (a *API) downloadFromDataset(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	how, err := f.delivery()
+	if err != nil {
+		return err
+	}
 	file, err := a.Service.File(r.Context(), r.who, id, name)
 	if err != nil {
 		return err
 	}
-	if a.InlineLimit > 0 && file.SizeBytes > a.InlineLimit {
+	if how == deliverURL {
+		return a.answerURL(w, r, file)
+	}
+	wanted, err := selected(r.Header, file)
+	switch {
+	case err != nil:
+		return err
+	case how == deliverStream && a.StreamLimit > 0 && wanted.Length > a.StreamLimit:
+		return errStreamTooLong(a.StreamLimit)
+	case how == deliverRedirect, how == deliverAuto && a.InlineLimit > 0 && wanted.Length > a.InlineLimit:
+		if wanted.changed { // the store would take the Range for one of the new file
+			return errOtherFile()
+		}
 		return a.redirect(w, r, file)
 	}
-	return a.stream(w, r, file)
+	return a.stream(w, r, file, wanted)
+}
+
+func errStreamTooLong(limit int64) error {
+	return fault.Newf(fault.CodeRequestTooLarge,
+		`Send "delivery": "redirect" or "url" instead of "stream", or ask for ranges of the file with the header Range.`,
+		"An answer streams %d bytes at most.", limit).With("limit_bytes", limit)
 }
 
 // stream sends the bytes. When they stop early the connection is cut, so that no
 // client takes a part for the whole.
-func (a *API) stream(w http.ResponseWriter, r *request, file dataset.File) error {
-	body, err := a.Service.Open(r.Context(), file)
+func (a *API) stream(w http.ResponseWriter, r *request, file dataset.File, wanted selection) error {
+	body, err := a.Service.Open(r.Context(), file, wanted.Range)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", strconv.FormatInt(file.SizeBytes, 10))
-	w.Header().Set(checksumHeader, file.CRC64NVME)
+	header := w.Header()
+	header.Set("Content-Type", "application/octet-stream")
+	header.Set("Content-Length", strconv.FormatInt(wanted.Length, 10))
+	header.Set("Accept-Ranges", "bytes")
+	header.Set("ETag", entityTag(file))
+	if wanted.partial {
+		header.Set("Content-Range", wanted.contentRange(file.SizeBytes))
+		w.WriteHeader(http.StatusPartialContent)
+	} else {
+		header.Set(checksumHeader, file.CRC64NVME)
+	}
 	n, err := io.Copy(w, body)
 	if err != nil {
 		return fmt.Errorf("sending %s: %w", file.ID, err)
 	}
-	if n != file.SizeBytes {
-		return fmt.Errorf("sending %s: the store gave %d of %d bytes", file.ID, n, file.SizeBytes)
+	if n != wanted.Length {
+		return fmt.Errorf("sending %s: the store gave %d of %d bytes", file.ID, n, wanted.Length)
 	}
 	return nil
 }
@@ -58,19 +115,39 @@ func (a *API) stream(w http.ResponseWriter, r *request, file dataset.File) error
 // key; 307 would have it send its POST again. The body is for those that follow
 // no redirects.
 func (a *API) redirect(w http.ResponseWriter, r *request, file dataset.File) error {
-	url, expires, err := a.Service.URL(r.Context(), file)
+	body, err := a.presigned(r, file)
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", url)
-	const sentence = "The file is larger than this answer carries: follow the redirect to fetch it."
-	return writeJSON(w, http.StatusSeeOther, map[string]any{
-		"error":      sentence,
-		"message":    sentence,
-		"code":       "see_other",
-		"hint":       "Fetch the url with GET, without an Authorization header; with curl add -L and leave --request out.",
-		"url":        url,
-		"expires_at": timestamp(expires),
-		"size_bytes": file.SizeBytes,
-	})
+	const sentence = "The file is at another address: follow the redirect to fetch it."
+	body["error"] = sentence
+	body["message"] = sentence
+	body["code"] = "see_other"
+	body["hint"] = "Fetch the url with GET, without an Authorization header; with curl add -L and leave --request out."
+	w.Header().Set("Location", body["url"].(string))
+	return writeJSON(w, http.StatusSeeOther, body)
+}
+
+// answerURL answers with where the file's bytes are, for clients that fetch
+// them in their own way.
+func (a *API) answerURL(w http.ResponseWriter, r *request, file dataset.File) error {
+	body, err := a.presigned(r, file)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, body)
+}
+
+// presigned describes a file by a URL that is made now.
+func (a *API) presigned(r *request, file dataset.File) (map[string]any, error) {
+	url, expires, err := a.Service.URL(r.Context(), file)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{
+		"url":                url,
+		"expires_at":         timestamp(expires),
+		"size_bytes":         file.SizeBytes,
+		"checksum_crc64nvme": file.CRC64NVME,
+	}, nil
 }

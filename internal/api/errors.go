@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 
@@ -27,8 +28,12 @@ func statusOf(code fault.Code) int {
 		return http.StatusMethodNotAllowed
 	case fault.CodeFileExists, fault.CodeSchemaMismatch, fault.CodeVersionMismatch, fault.CodeConflict, fault.CodeUploadClosed, fault.CodeUploadIncomplete:
 		return http.StatusConflict
+	case fault.CodeFileChanged:
+		return http.StatusPreconditionFailed
 	case fault.CodeRequestTooLarge:
 		return http.StatusRequestEntityTooLarge
+	case fault.CodeRangeNotSatisfiable:
+		return http.StatusRequestedRangeNotSatisfiable
 	case fault.CodeUnsupportedMediaType:
 		return http.StatusUnsupportedMediaType
 	case fault.CodeIdempotencyKeyReused:
@@ -57,14 +62,18 @@ func faultOf(err error) *fault.Error {
 func renderError(w http.ResponseWriter, r *request, err error) {
 	f := faultOf(err)
 	status := statusOf(f.Code)
+	// Of the answer that there would have been.
+	for _, name := range []string{"Content-Length", "Content-Range", "Accept-Ranges", "ETag", checksumHeader} {
+		w.Header().Del(name)
+	}
 	switch status {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Key realm="parqueue"`)
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
+	case http.StatusRequestedRangeNotSatisfiable:
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%v", f.Details["size_bytes"]))
 	}
-	w.Header().Del("Content-Length") // of the answer that there would have been
-	w.Header().Del(checksumHeader)
 	body := make(map[string]any, len(f.Details)+4)
 	maps.Copy(body, f.Details)
 	body["error"] = f.Message

@@ -28,9 +28,14 @@ func (s *Service) File(ctx context.Context, who keys.Principal, datasetID, name 
 	return s.catalog.File(ctx, who.Tenant, datasetID, name)
 }
 
-// Open returns a file's bytes; the caller closes them.
-func (s *Service) Open(ctx context.Context, f File) (io.ReadCloser, error) {
-	body, err := s.objects.Get(ctx, f.ObjectKey, Range{})
+// Open returns a part of a file's bytes; the caller closes them. All of them
+// are checked on the way against the sum that they were stored with; a part
+// can't be.
+func (s *Service) Open(ctx context.Context, f File, part Range) (io.ReadCloser, error) {
+	if part.Offset == 0 && part.Length == f.SizeBytes {
+		part = Range{} // the whole object
+	}
+	body, err := s.objects.Get(ctx, f.ObjectKey, part)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", f.ID, err)
 	}

@@ -31,6 +31,7 @@ const (
 	CodeMethodNotAllowed     Code = "method_not_allowed"     // the endpoint exists, the method does not
 	CodeRouteNotFound        Code = "route_not_found"        // no such endpoint
 	CodeChecksumMismatch     Code = "checksum_mismatch"      // the bytes that arrived are not those that were announced
+	CodeRangeNotSatisfiable  Code = "range_not_satisfiable"  // the file has none of the bytes of the range
 
 	// The file is not one that a dataset can hold.
 	CodeNotParquet         Code = "not_parquet"         // no Parquet magic, or too short to be Parquet
@@ -46,6 +47,7 @@ const (
 	CodeFileNotFound         Code = "file_not_found"         // no such name in this dataset
 	CodeDatasetNotFound      Code = "dataset_not_found"      // no such dataset, or not the caller's
 	CodeIdempotencyKeyReused Code = "idempotency_key_reused" // the key came with another request before
+	CodeFileChanged          Code = "file_changed"           // the name has another file by now than the one that was named
 	CodeVersionMismatch      Code = "version_mismatch"       // the dataset is not of the version that the caller named
 	CodeConflict             Code = "conflict"               // too many writers at once; try again
 	CodeStorageFull          Code = "storage_full"           // no room left where the bytes go
