@@ -9,5 +9,5 @@ import (
 )
 
 func main() {
-	log.Fatal(deployed.Serve("download-from-dataset", deployed.Catalog, deployed.Objects))
+	log.Fatal(deployed.ServeStreaming("download-from-dataset", deployed.Catalog, deployed.Objects))
 }

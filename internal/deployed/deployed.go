@@ -63,22 +63,36 @@ func Objects(s *stores) error {
 // Serve runs an endpoint as this process's Lambda function. It returns only
 // when it cannot start.
 func Serve(endpoint string, uses ...Part) error {
+	return serve(endpoint, uses, lambdahttp.Start, api.Config{
+		InlineLimit: lambdahttp.MaxBody, StreamLimit: lambdahttp.MaxBody,
+	})
+}
+
+// ServeStreaming is Serve for an endpoint whose answers API Gateway streams.
+// `sam local` cannot, so there it is Serve.
+func ServeStreaming(endpoint string, uses ...Part) error {
+	if os.Getenv(samLocalVariable) == "true" {
+		return Serve(endpoint, uses...)
+	}
+	return serve(endpoint, uses, lambdahttp.StartStreaming, api.Config{
+		InlineLimit: lambdahttp.FullSpeed, StreamLimit: lambdahttp.MaxStream,
+	})
+}
+
+// serve starts an endpoint with the limits of a way to answer.
+func serve(endpoint string, uses []Part, start func(http.Handler, *slog.Logger), c api.Config) error {
 	var s stores
 	for _, part := range uses {
 		if err := part(&s); err != nil {
 			return err
 		}
 	}
-	log := logger()
-	parqueue := api.New(api.Config{
-		Service:       dataset.NewService(s.catalog, s.objects, dataset.WithUploads(s.uploads, s.parts)),
-		Principal:     lambdahttp.Principal,
-		Log:           log,
-		InlineLimit:   lambdahttp.MaxBody,
-		ResponseLimit: lambdahttp.MaxBody,
-		UploadLimit:   uploadLimit,
-	})
-	lambdahttp.Start(withRequestID(parqueue.Endpoint(endpoint)), log)
+	c.Service = dataset.NewService(s.catalog, s.objects, dataset.WithUploads(s.uploads, s.parts))
+	c.Principal = lambdahttp.Principal
+	c.Log = logger()
+	c.ResponseLimit = lambdahttp.MaxBody
+	c.UploadLimit = uploadLimit
+	start(withRequestID(api.New(c).Endpoint(endpoint)), c.Log)
 	return nil
 }
 

@@ -13,8 +13,8 @@ import (
 )
 
 // The environment variables that are read: the template sets the first two, and
-// Lambda the next four. The others are empty on AWS; they name stores of one's own,
-// as under `sam local`.
+// Lambda the next four. The next three are empty on AWS; they name stores of one's
+// own, as under `sam local`, which sets the last.
 const (
 	tableVariable        = "TABLE_NAME"
 	bucketVariable       = "BUCKET_NAME"
@@ -25,6 +25,7 @@ const (
 	endpointVariable     = "AWS_ENDPOINT_URL"
 	dynamoDBVariable     = "AWS_ENDPOINT_URL_DYNAMODB"
 	s3Variable           = "AWS_ENDPOINT_URL_S3"
+	samLocalVariable     = "AWS_SAM_LOCAL"
 )
 
 // openTable makes the catalog, which is the store of keys as well.

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -37,14 +39,19 @@ func (a *adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, fmt.Errorf("reading the event: %w", err)
 	}
 	if event.HTTPMethod == "" {
-		return nil, fmt.Errorf("the event is not a request of a REST API: it has no httpMethod")
+		return nil, errNoRequest
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-answerMargin))
-		defer cancel()
-	}
+	ctx, cancel := beforeDeadline(ctx)
+	defer cancel()
 	return encode(a.answer(ctx, event))
+}
+
+// beforeDeadline ends a context some time before Lambda ends the invocation.
+func beforeDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(ctx, deadline.Add(-answerMargin))
+	}
+	return context.WithCancel(ctx)
 }
 
 // answer runs the handler on an event.
@@ -53,8 +60,7 @@ func (a *adapter) answer(ctx context.Context, event events.APIGatewayProxyReques
 	request, err := newRequest(ctx, event)
 	if err != nil {
 		log.WarnContext(ctx, "unreadable event", "error", err)
-		return errorAnswer(http.StatusBadRequest, fault.New(fault.CodeInvalidRequest,
-			"The request cannot be read.", "Check the path and the encoding of the body."))
+		return errorAnswer(http.StatusBadRequest, errUnreadable())
 	}
 	w := newResponse(request.Method)
 	err = a.serve(w, request)
@@ -65,14 +71,20 @@ func (a *adapter) answer(ctx context.Context, event events.APIGatewayProxyReques
 			"The answer is larger than AWS Lambda carries.", "Ask for less at once, for example for pages of a list."))
 	case err != nil:
 		log.ErrorContext(ctx, "the handler failed", "path", request.URL.Path, "error", err)
-		return errorAnswer(http.StatusInternalServerError, fault.Internal("serving a request", err))
+		return errorAnswer(http.StatusInternalServerError, errFailed(err))
 	}
 	return w.event()
 }
 
+// answerWriter takes a handler's answer.
+type answerWriter interface {
+	http.ResponseWriter
+	missing() error // nil when the body has the length that its header promises
+}
+
 // serve calls the handler and reports a panic, or a body that ended before its
 // promised length, as an error.
-func (a *adapter) serve(w *response, r *http.Request) (err error) {
+func (a *adapter) serve(w answerWriter, r *http.Request) (err error) {
 	defer func() {
 		switch p := recover(); p {
 		case nil:
@@ -84,11 +96,27 @@ func (a *adapter) serve(w *response, r *http.Request) (err error) {
 	}()
 	a.handler.ServeHTTP(w, r)
 	w.WriteHeader(http.StatusOK)
-	if !w.complete() {
-		return fmt.Errorf("the body ended after %d of %s bytes", w.body.Len(), w.sent.Get("Content-Length"))
-	}
-	return nil
+	return w.missing()
 }
+
+// missing is an error for a body that has another length than its header
+// promises: an answer that broke off midway must never look like a whole one.
+func missing(header http.Header, length int64) error {
+	promised := header.Get("Content-Length")
+	if promised == "" || promised == strconv.FormatInt(length, 10) {
+		return nil
+	}
+	return fmt.Errorf("the body ended after %d of %s bytes", length, promised)
+}
+
+// errNoRequest is answered to payloads that API Gateway did not make.
+var errNoRequest = errors.New("the event is not a request of a REST API: it has no httpMethod")
+
+func errUnreadable() *fault.Error {
+	return fault.New(fault.CodeInvalidRequest, "The request cannot be read.", "Check the path and the encoding of the body.")
+}
+
+func errFailed(err error) *fault.Error { return fault.Internal("serving a request", err) }
 
 // errorAnswer renders an error in the shape that every endpoint uses.
 func errorAnswer(status int, e *fault.Error) events.APIGatewayProxyResponse {

@@ -21,6 +21,13 @@ func Start(handler http.Handler, log *slog.Logger) {
 	lambda.Start(newAdapter(handler, log))
 }
 
+// StartStreaming is Start for a function whose answers API Gateway streams: the
+// template says so for each of its routes (ResponseTransferMode). Its answers
+// mean nothing to a gateway that does not, such as `sam local`.
+func StartStreaming(handler http.Handler, log *slog.Logger) {
+	lambda.Start(newAdapter(handler, log).stream)
+}
+
 // StartAuthorizer answers an API's questions about keys until Lambda stops the
 // process. It does not return.
 func StartAuthorizer(authenticate Authenticate, log *slog.Logger) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -67,11 +66,12 @@ func (r *response) Write(p []byte) (int, error) {
 // Flush implements http.Flusher. There is nobody to flush to before the end.
 func (r *response) Flush() { r.WriteHeader(http.StatusOK) }
 
-// complete reports whether the body has the length that its header promises:
-// an answer that broke off midway must never look like a whole one.
-func (r *response) complete() bool {
-	promised := r.sent.Get("Content-Length")
-	return r.noBody || promised == "" || promised == strconv.Itoa(r.body.Len())
+// missing says how much of the promised body was not written, or nil.
+func (r *response) missing() error {
+	if r.noBody {
+		return nil
+	}
+	return missing(r.sent, int64(r.body.Len()))
 }
 
 // event is the answer as API Gateway takes it. It always has a status.

@@ -98,6 +98,15 @@ var emulatorLine = regexp.MustCompile(`\(rapid\)|^(START|END|REPORT) RequestId`)
 // invoke passes an event in and the answer out, into answer.
 func (f *function) invoke(t *testing.T, event, answer any) {
 	t.Helper()
+	body := f.send(t, event)
+	if err := json.Unmarshal(body, answer); err != nil {
+		t.Fatalf("the function answered %.500q: %v", body, err)
+	}
+}
+
+// send passes an event in and returns what the function says.
+func (f *function) send(t *testing.T, event any) []byte {
+	t.Helper()
 	payload, err := json.Marshal(event)
 	if err != nil {
 		t.Fatal(err)
@@ -117,9 +126,7 @@ func (f *function) invoke(t *testing.T, event, answer any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(body, answer); err != nil {
-		t.Fatalf("the function answered %.500q: %v", body, err)
-	}
+	return body
 }
 
 func freeAddress(t *testing.T) string {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -20,9 +21,30 @@ import (
 // listBucket is the action that lets a caller know that an object is not there.
 const listBucket = "s3:ListBucket"
 
+// calls are the IAM actions that functions used, one for each request to a store.
+type calls struct {
+	mu   sync.Mutex
+	made map[string][]string // by function
+}
+
+func (c *calls) note(function string, actions []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made[function] = append(c.made[function], strings.Join(actions, " "))
+}
+
+// take returns what a function called since the last time.
+func (c *calls) take(function string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	made := c.made[function]
+	delete(c.made, function)
+	return made
+}
+
 // guard returns the address of a store as one function may use it. actions tells
 // which IAM actions a request needs.
-func guard(t *testing.T, function, store string, actions func(*http.Request) ([]string, error)) string {
+func (s *stores) guard(t *testing.T, function, store string, actions func(*http.Request) ([]string, error)) string {
 	t.Helper()
 	target, err := url.Parse(store)
 	if err != nil {
@@ -46,6 +68,7 @@ func guard(t *testing.T, function, store string, actions func(*http.Request) ([]
 		if err != nil || len(needed) == 0 {
 			t.Errorf("%s sends %s %s, of which the guard knows nothing: %v", function, r.Method, r.URL, err)
 		}
+		s.calls.note(function, needed)
 		for _, action := range needed {
 			if !slices.Contains(granted, action) {
 				t.Errorf("%s needs %s, which its policy does not allow", function, action)

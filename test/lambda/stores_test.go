@@ -20,6 +20,7 @@ type stores struct {
 	table    string
 	catalog  *dynamo.Catalog
 	bucket   *embeddeds3test.Store
+	calls    *calls
 }
 
 func startStores(t *testing.T) *stores {
@@ -30,6 +31,7 @@ func startStores(t *testing.T) *stores {
 	return &stores{
 		tenant: "acme", dynamoDB: endpoint, table: table,
 		catalog: dynamo.New(client, table), bucket: embeddeds3test.Start(t),
+		calls: &calls{made: map[string][]string{}},
 	}
 }
 
@@ -55,11 +57,11 @@ func (s *stores) env(t *testing.T, function string) []string {
 	variables, _ := at(functions(t)[function], "Environment", "Variables").(object)
 	if variables["TABLE_NAME"] != nil {
 		env = append(env, "TABLE_NAME="+s.table,
-			"AWS_ENDPOINT_URL_DYNAMODB="+guard(t, function, s.dynamoDB, tableActions))
+			"AWS_ENDPOINT_URL_DYNAMODB="+s.guard(t, function, s.dynamoDB, tableActions))
 	}
 	if variables["BUCKET_NAME"] != nil {
 		env = append(env, "BUCKET_NAME="+s.bucket.Bucket,
-			"AWS_ENDPOINT_URL_S3="+guard(t, function, s.bucket.Endpoint, objectActions))
+			"AWS_ENDPOINT_URL_S3="+s.guard(t, function, s.bucket.Endpoint, objectActions))
 	}
 	return env
 }

@@ -8,10 +8,13 @@ import (
 	"testing"
 )
 
+// largeFile is more than a download answers with itself unless it is told to.
+const largeFile = 6 << 20
+
 // checkLargeFile sends files in parts to where the functions say, and appends
 // them: one when it is complete, one with append-files. A third is given up.
 func (d *deployment) checkLargeFile(t *testing.T, adapted func(function, name string) event) {
-	file := largeParquet(t, 6<<20)
+	file := largeParquet(t, largeFile)
 	begin := func(name string) object {
 		e := adapted("create-upload", "post")
 		body := strings.NewReplacer("part-0005.parquet", name, "1234567890", fmt.Sprint(len(file)), "}", `, "part_size": 5242880}`).Replace(string(e.body(t)))
