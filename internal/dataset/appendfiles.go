@@ -89,11 +89,12 @@ func (s *Service) uploadsToAppend(ctx context.Context, who keys.Principal, datas
 	if err != nil {
 		return nil, err
 	}
+	// After the uploads, some of which are gone when the dataset is being purged.
+	if err := s.catalog.Exists(ctx, who.Tenant, datasetID); err != nil {
+		return nil, err
+	}
 	for n, id := range ids {
 		if n >= len(uploads) || uploads[n].ID != id || uploads[n].DatasetID != datasetID {
-			if _, err := s.catalog.Dataset(ctx, who.Tenant, datasetID); err != nil {
-				return nil, err
-			}
 			return nil, ErrUploadNotFound(id).With("appended_count", appendedPrefix(uploads[:min(n, len(uploads))]))
 		}
 	}

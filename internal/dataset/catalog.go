@@ -74,6 +74,23 @@ type Deleted struct {
 	Replayed bool // true when an earlier request with the same Idempotency-Key did the work
 }
 
+// DatasetDeletion is a request to delete a dataset with everything in it.
+type DatasetDeletion struct {
+	ID          string // of this request; no other one has it
+	Tenant      string
+	DatasetID   string
+	IfVersion   int64 // the version that the dataset must have, or 0 for any
+	Idempotency Idempotency
+}
+
+// DatasetDeleted is the answer to a DatasetDeletion.
+type DatasetDeleted struct {
+	DatasetID      string
+	FileCount      int64 // files that were listed until then
+	TotalSizeBytes int64 // their bytes
+	Replayed       bool  // true when an earlier request with the same Idempotency-Key did the work
+}
+
 // DatasetPage is a part of a tenant's datasets, newest first.
 type DatasetPage struct {
 	Datasets []Dataset
@@ -101,13 +118,19 @@ type FilePage struct {
 type Catalog interface {
 	// CreateDataset adds an empty dataset. d needs ID, Name, Metadata and
 	// CreatedAt. Under a known Idempotency-Key it adds nothing and returns the
-	// dataset that the key created.
-	// Errors: CodeIdempotencyKeyReused.
+	// dataset that the key created. The id of a dataset that was deleted creates
+	// no other one.
+	// Errors: CodeIdempotencyKeyReused; CodeDatasetNotFound when the dataset was
+	// deleted since it was created.
 	CreateDataset(ctx context.Context, tenant string, d Dataset, idem Idempotency) (Dataset, error)
 
 	// Dataset returns one dataset with its schema.
 	// Errors: CodeDatasetNotFound.
 	Dataset(ctx context.Context, tenant, datasetID string) (Dataset, error)
+
+	// Exists sees that there is a dataset. It reads less than Dataset does.
+	// Errors: CodeDatasetNotFound.
+	Exists(ctx context.Context, tenant, datasetID string) error
 
 	// Datasets returns up to limit datasets, newest first, that come after the
 	// dataset with the id in after ("" for the first page).
@@ -149,6 +172,16 @@ type Catalog interface {
 	// Errors: CodeDatasetNotFound; CodeFileNotFound; CodeIdempotencyKeyReused;
 	// CodeConflict; CodeStorageFull.
 	DeleteFile(ctx context.Context, d Deletion) (Deleted, error)
+
+	// DeleteDataset is the one step that makes a dataset disappear: from then on
+	// every method answers as if it had never existed, and nothing enters it, not
+	// even an append that was under way. What it had is there until it is purged
+	// (see Purges). What is wrong is told in this order: the Idempotency-Key, the
+	// dataset, the version; under a known key the first answer is given again.
+	// Repeating a DatasetDeletion with the same id returns the first one's answer.
+	// Errors: CodeDatasetNotFound; CodeIdempotencyKeyReused; CodeVersionMismatch,
+	// with the detail "version"; CodeConflict; CodeStorageFull.
+	DeleteDataset(ctx context.Context, d DatasetDeletion) (DatasetDeleted, error)
 
 	// File returns the file with a name.
 	// Errors: CodeDatasetNotFound, CodeFileNotFound.

@@ -74,3 +74,26 @@ func (s *Service) DeleteFile(ctx context.Context, who keys.Principal, datasetID,
 	s.remove(ctx, deleted.File.ObjectKey)
 	return deleted, nil
 }
+
+// DeleteDataset deletes a dataset with everything in it. It is gone with the
+// answer, for every caller and for good; its bytes are removed after that, by a
+// Purger.
+// Errors: CodeForbidden, and those of Catalog.DeleteDataset.
+func (s *Service) DeleteDataset(ctx context.Context, who keys.Principal, datasetID string, ifVersion int64, idempotencyKey string) (DatasetDeleted, error) {
+	if err := authorize(who, keys.ScopeWrite, datasetID); err != nil {
+		return DatasetDeleted{}, err
+	}
+	id, err := newID(deletionIDPrefix)
+	if err != nil {
+		return DatasetDeleted{}, err
+	}
+	deleted, err := s.catalog.DeleteDataset(ctx, DatasetDeletion{
+		ID: id, Tenant: who.Tenant, DatasetID: datasetID, IfVersion: ifVersion,
+		Idempotency: idempotency(idempotencyKey, "delete-dataset", datasetID, strconv.FormatInt(ifVersion, 10)),
+	})
+	if err != nil {
+		return DatasetDeleted{}, fmt.Errorf("deleting %s: %w", datasetID, err)
+	}
+	s.deleted()
+	return deleted, nil
+}

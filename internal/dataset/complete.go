@@ -57,12 +57,15 @@ func (s *Service) CompleteUpload(ctx context.Context, who keys.Principal, id, ch
 
 // abortedMeanwhile names the error of completing an upload when an abort had won,
 // which the catalog knows, and removes its object: the abort may have looked for
-// it too early.
+// it too early. An upload that the catalog no longer knows went with its dataset.
 func (s *Service) abortedMeanwhile(ctx context.Context, who keys.Principal, u Upload, err error) error {
 	if aboutTheFile(err) {
 		return err // it was reject that aborted the upload
 	}
 	now, lookErr := s.uploads.Upload(ctx, who.Tenant, u.ID)
+	if fault.Is(lookErr, fault.CodeUploadNotFound) {
+		return errors.Join(lookErr, err, s.removeAborted(ctx, u))
+	}
 	if lookErr != nil || now.State != UploadAborted {
 		return err
 	}

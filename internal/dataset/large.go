@@ -62,6 +62,9 @@ func (s *Service) CreateUpload(ctx context.Context, who keys.Principal, n NewUpl
 	if idem.Key != "" {
 		switch earlier, err := s.uploads.CreatedUpload(ctx, who.Tenant, idem); {
 		case err == nil:
+			if err := s.catalog.Exists(ctx, who.Tenant, earlier.DatasetID); err != nil {
+				return UploadView{}, err
+			}
 			return s.created(ctx, earlier, limit, true)
 		case !fault.Is(err, fault.CodeUploadNotFound):
 			return UploadView{}, err
@@ -145,7 +148,8 @@ func (s *Service) dropParts(ctx context.Context, u Upload) {
 
 // Upload returns an upload with the parts from one on, up to limit of them:
 // which have arrived, and where they go.
-// Errors: CodeForbidden, CodeUploadNotFound, CodeInvalidRequest.
+// Errors: CodeForbidden, CodeUploadNotFound, CodeDatasetNotFound,
+// CodeInvalidRequest.
 func (s *Service) Upload(ctx context.Context, who keys.Principal, id string, from, limit int) (UploadView, error) {
 	u, err := s.findUpload(ctx, who, keys.ScopeWrite, id)
 	if err != nil {
@@ -194,6 +198,8 @@ func (s *Service) addURLs(ctx context.Context, view *UploadView, from, limit int
 
 // findUpload returns an upload that the caller may see. One of a dataset that the key
 // does not reach looks like one that is not there.
+// Errors: CodeForbidden; CodeUploadNotFound; CodeDatasetNotFound when the dataset
+// was deleted and the upload is still to be removed.
 func (s *Service) findUpload(ctx context.Context, who keys.Principal, scope keys.Scope, id string) (Upload, error) {
 	if err := authorize(who, scope, ""); err != nil {
 		return Upload{}, err
@@ -204,6 +210,9 @@ func (s *Service) findUpload(ctx context.Context, who keys.Principal, scope keys
 	u, err := s.uploads.Upload(ctx, who.Tenant, id)
 	if err == nil && !who.Reaches(u.DatasetID) {
 		return Upload{}, ErrUploadNotFound(id)
+	}
+	if err == nil {
+		err = s.catalog.Exists(ctx, who.Tenant, u.DatasetID)
 	}
 	return u, err
 }
@@ -237,7 +246,8 @@ func (s *Service) Uploads(ctx context.Context, who keys.Principal, datasetID, af
 // AbortUpload gives an upload up and removes its bytes. The catalog's claim comes
 // first: from then on no append can list them. It may be repeated, as it has to
 // be when the removal fails.
-// Errors: CodeForbidden, CodeUploadNotFound, CodeUploadClosed.
+// Errors: CodeForbidden, CodeUploadNotFound, CodeDatasetNotFound,
+// CodeUploadClosed.
 func (s *Service) AbortUpload(ctx context.Context, who keys.Principal, id string) (Upload, error) {
 	if _, err := s.findUpload(ctx, who, keys.ScopeWrite, id); err != nil {
 		return Upload{}, err

@@ -23,6 +23,7 @@ type Service struct {
 	uploads Uploads // nil, as is parts, where nothing is uploaded in parts
 	parts   Parts
 	now     func() time.Time
+	deleted func() // called when there is something to purge
 }
 
 // Option changes how a Service works.
@@ -37,10 +38,14 @@ func WithUploads(uploads Uploads, parts Parts) Option {
 // WithClock gives the service another clock than time.Now.
 func WithClock(now func() time.Time) Option { return func(s *Service) { s.now = now } }
 
+// WithPurge has a service call something whenever it deleted a dataset: it is
+// not waited for, and has a Purger go to work.
+func WithPurge(purge func()) Option { return func(s *Service) { s.deleted = purge } }
+
 // NewService returns a service over a catalog and an object store. objects may
 // be nil where no bytes move, as in a function that only lists.
 func NewService(catalog Catalog, objects Objects, options ...Option) *Service {
-	s := &Service{catalog: catalog, objects: objects, now: time.Now}
+	s := &Service{catalog: catalog, objects: objects, now: time.Now, deleted: func() {}}
 	for _, o := range options {
 		o(s)
 	}

@@ -78,6 +78,13 @@ func (s *sparse) Delete(_ context.Context, key string) error {
 	return nil
 }
 
+func (s *sparse) DeleteMany(ctx context.Context, keys []string) error {
+	for _, key := range keys {
+		_ = s.Delete(ctx, key)
+	}
+	return nil
+}
+
 func (s *sparse) CreateParts(_ context.Context, key string) (string, error) {
 	s.set(key, true, false)
 	return "parts", nil
@@ -318,6 +325,90 @@ func TestBrokenFileIsRemoved(t *testing.T) {
 	}
 	if _, err := u.complete(t, id); !fault.Is(err, fault.CodeUploadClosed) {
 		t.Errorf("completed again with %v", err)
+	}
+}
+
+// Whatever is done to an upload, its dataset's deletion comes first.
+func TestUploadsOfADeletedDataset(t *testing.T) {
+	t.Parallel()
+	u := newUploading(t, 1<<30)
+	ctx, begin := t.Context(), dataset.NewUpload{DatasetID: u.dataset, FileName: "keyed", SizeBytes: 1 << 30}
+	if _, err := u.CreateUpload(ctx, writer, begin, 1, "k"); err != nil {
+		t.Fatal(err)
+	}
+	open, ready, appended, aborted := u.begin(t, "open").ID, u.begin(t, "ready").ID, u.begin(t, "appended").ID, u.begin(t, "aborted").ID
+	if _, err := u.CompleteUpload(ctx, writer, ready, "", false, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.complete(t, appended); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.AbortUpload(ctx, writer, aborted); err != nil {
+		t.Fatal(err)
+	}
+	purges := 0
+	service := dataset.NewService(u.catalog, u.store, dataset.WithPurge(func() { purges++ }))
+	if _, err := service.DeleteDataset(ctx, writer, u.dataset, 0, ""); err != nil || purges != 1 {
+		t.Fatalf("%v, %d purges", err, purges)
+	}
+	want := func(code fault.Code) {
+		t.Helper()
+		for _, id := range []string{open, ready, appended, aborted} {
+			for name, try := range map[string]func() error{
+				"getting":    func() error { _, err := u.Upload(ctx, writer, id, 1, 1); return err },
+				"completing": func() error { _, err := u.complete(t, id); return err },
+				"aborting":   func() error { _, err := u.AbortUpload(ctx, writer, id); return err },
+			} {
+				if err := try(); !fault.Is(err, code) {
+					t.Errorf("%s %s: %v", name, id, err)
+				}
+			}
+			if err := appendIt(t, u, id); !fault.Is(err, fault.CodeDatasetNotFound) {
+				t.Errorf("appending %s: %v", id, err)
+			}
+		}
+		for _, key := range []string{"", "k"} {
+			if _, err := u.CreateUpload(ctx, writer, begin, 1, key); !fault.Is(err, fault.CodeDatasetNotFound) {
+				t.Errorf("creating under the key %q: %v", key, err)
+			}
+		}
+	}
+	want(fault.CodeDatasetNotFound)
+	u.purge(t, dataset.Purged{Files: 1, Uploads: 5})
+	want(fault.CodeUploadNotFound)
+	if n := u.store.left(); n != 0 {
+		t.Errorf("%d objects are left", n)
+	}
+}
+
+// purge purges what was deleted, and fails unless it is as much as expected.
+func (u *uploading) purge(t testing.TB, want dataset.Purged) {
+	t.Helper()
+	done, err := dataset.NewPurger(u.catalog, u.catalog, u.store, func() time.Time { return u.now }).Purge(context.Background())
+	if err != nil || done != want {
+		t.Errorf("purged %+v, %v; want %+v", done, err, want)
+	}
+}
+
+// A dataset that is deleted and purged while an upload of it is being completed
+// keeps no bytes, also when the store makes them whole after the purge.
+func TestPurgeWhileCompleting(t *testing.T) {
+	t.Parallel()
+	u := newUploading(t, 1<<30)
+	view := u.begin(t, "a")
+	u.store.listed = func() {
+		u.store.listed = nil
+		if _, err := u.DeleteDataset(context.Background(), writer, u.dataset, 0, ""); err != nil {
+			t.Error(err)
+		}
+		u.purge(t, dataset.Purged{Uploads: 1})
+		u.store.set(view.ObjectKey, true, false) // the store was not done yet
+	}
+	if _, err := u.complete(t, view.ID); !fault.Is(err, fault.CodeUploadNotFound) {
+		t.Fatalf("completed with %v", err)
+	}
+	if n := u.store.left(); n != 0 {
+		t.Errorf("%d objects are left", n)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package catalogtest is the contract of dataset.Catalog, dataset.Uploads and
-// keys.Store as tests. Every implementation runs all of it.
+// Package catalogtest is the contract of dataset.Catalog, dataset.Uploads,
+// dataset.Purges and keys.Store as tests. Every implementation runs all of it.
 package catalogtest
 
 import (
@@ -23,7 +23,15 @@ type Store interface {
 	dataset.Catalog
 	dataset.Uploads
 	dataset.FileRecords
+	dataset.Purges
 	keys.Store
+}
+
+// Traced is a store that shows a test what it holds.
+type Traced interface {
+	// Traces are the records that a store has of a tenant, each as a text of its
+	// whole content, but for those of requests.
+	Traces(t testing.TB, tenant string) []string
 }
 
 // Open returns a store that tells the time by now. It may hold what other
@@ -33,7 +41,7 @@ type Open func(t testing.TB, now func() time.Time) Store
 // Run runs the whole contract.
 func Run(t *testing.T, open Open) {
 	for _, group := range []map[string]func(*testing.T, *env){
-		datasetTests(), updateTests(), appendTests(), orderTests(), repeatTests(), schemaTests(), nameTests(), fileTests(), deleteTests(), keyTests(), uploadTests(), uploadAppendTests(), recordTests(),
+		datasetTests(), updateTests(), appendTests(), orderTests(), repeatTests(), schemaTests(), nameTests(), fileTests(), deleteTests(), keyTests(), uploadTests(), uploadAppendTests(), recordTests(), deleteDatasetTests(), purgeTests(),
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {
@@ -109,7 +117,7 @@ func (e *env) file(name string) dataset.File {
 func (e *env) fileWithID(id, name string) dataset.File {
 	return dataset.File{
 		ID: id, Name: name, SizeBytes: int64(1000 + len(name)), RowCount: int64(len(name)),
-		CRC64NVME: "AAAAAAAAAAA=", ObjectKey: "files/" + e.tenant + "/" + id, UploadedAt: e.clock.Now(),
+		CRC64NVME: "AAAAAAAAAAA=", ObjectKey: dataset.FileKey(e.tenant, id), UploadedAt: e.clock.Now(),
 	}
 }
 

@@ -39,6 +39,8 @@ func testModel(t *testing.T, open Open) {
 			"claim":    m.claim,
 			"record":   m.record,
 			"wait":     m.wait,
+			"drop":     m.dropDataset,
+			"purge":    m.purge,
 		})
 	})
 }
@@ -71,6 +73,7 @@ type modelRequest struct {
 	fingerprint, kind, datasetID string
 	files                        []dataset.File
 	deleted                      modelDeleted
+	dropped                      dataset.DatasetDeleted
 	until                        time.Time
 }
 
@@ -93,6 +96,9 @@ func (m *model) create(tenant, id string, idem dataset.Idempotency, now time.Tim
 	if r, ok := m.earlier(tenant, idem, now); ok {
 		if r.fingerprint != idem.Fingerprint || r.kind != "create" {
 			return "", fault.CodeIdempotencyKeyReused
+		}
+		if m.datasets[tenant+" "+r.datasetID] == nil {
+			return "", fault.CodeDatasetNotFound
 		}
 		return r.datasetID, ""
 	}
@@ -168,6 +174,28 @@ func (m *model) delete(del dataset.Deletion, now time.Time) (f dataset.File, rep
 	d.version++
 	m.remember(del.Tenant, del.Idempotency, modelRequest{kind: "delete", datasetID: d.id, deleted: gone}, now)
 	return gone.file, false, ""
+}
+
+func (m *model) drop(del dataset.DatasetDeletion, now time.Time) (dataset.DatasetDeleted, fault.Code) {
+	if r, ok := m.earlier(del.Tenant, del.Idempotency, now); ok {
+		if r.fingerprint != del.Idempotency.Fingerprint || r.kind != "drop" || r.datasetID != del.DatasetID {
+			return dataset.DatasetDeleted{}, fault.CodeIdempotencyKeyReused
+		}
+		r.dropped.Replayed = true
+		return r.dropped, ""
+	}
+	d := m.datasets[del.Tenant+" "+del.DatasetID]
+	if d == nil {
+		return dataset.DatasetDeleted{}, fault.CodeDatasetNotFound
+	}
+	if del.IfVersion != 0 && del.IfVersion != d.version {
+		return dataset.DatasetDeleted{}, fault.CodeVersionMismatch
+	}
+	size, _ := dataset.Sums(d.files)
+	dropped := dataset.DatasetDeleted{DatasetID: d.id, FileCount: int64(len(d.files)), TotalSizeBytes: size}
+	delete(m.datasets, del.Tenant+" "+del.DatasetID)
+	m.remember(del.Tenant, del.Idempotency, modelRequest{kind: "drop", datasetID: d.id, dropped: dropped}, now)
+	return dropped, ""
 }
 
 func (m *model) update(u dataset.Update, now time.Time) (version int64, code fault.Code) {
@@ -360,6 +388,30 @@ func (m *machine) doDelete(t *rapid.T, del dataset.Deletion) {
 	got, err := m.DeleteFile(m.ctx, del)
 	if fault.CodeOf(err) != code || got.Replayed != replayed || got.File != want {
 		t.Fatalf("got %+v, %v\nwant %+v, %v, %q", got, err, want, replayed, code)
+	}
+}
+
+func (m *machine) dropDataset(t *rapid.T) {
+	del := dataset.DatasetDeletion{
+		ID: newName("drop-"), Tenant: m.drawTenant(t), DatasetID: m.drawDataset(t), Idempotency: m.drawIdempotency(t),
+		IfVersion: rapid.Int64Range(0, 4).Draw(t, "version"),
+	}
+	want, code := m.model.drop(del, m.clock.Now())
+	got, err := m.DeleteDataset(m.ctx, del)
+	if fault.CodeOf(err) != code || got != want {
+		t.Fatalf("got %+v, %v\nwant %+v, %q", got, err, want, code)
+	}
+	if code == "" { // what is known of its files' ids is forgotten sooner or later
+		m.refs = slices.DeleteFunc(m.refs, func(ref dataset.FileRef) bool { return m.model.ids[ref.FileID].datasetID == del.DatasetID })
+	}
+}
+
+// purge changes nothing else that anybody could see.
+func (m *machine) purge(t *rapid.T) {
+	r := m.env.remover()
+	r.tenant = m.drawTenant(t)
+	if _, err := m.env.purger(r).Purge(m.ctx); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -166,7 +166,7 @@ func (w *appending) advance(files []dataset.File) types.TransactWriteItem {
 		set += ", schema_key = :schema"
 		condition = "next_position = :expected AND attribute_not_exists(schema_key)"
 	}
-	condition += " AND " + isVersion(w.head.Version)
+	condition += " AND " + isThere + " AND " + isVersion(w.head.Version)
 	return types.TransactWriteItem{Update: &types.Update{
 		TableName: &w.catalog.table, Key: key(w.partition, headSK),
 		UpdateExpression: &set, ConditionExpression: &condition,
@@ -330,7 +330,10 @@ func (w *appending) mismatch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if i == nil {
+		if i == nil { // or the dataset is being purged
+			if _, err := c.readHead(ctx, w.partition); err != nil {
+				return err
+			}
 			return errUnsettled
 		}
 		have, err := readSchema(i)

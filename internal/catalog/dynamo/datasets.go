@@ -13,6 +13,7 @@ import (
 
 	"github.com/parqueue/parqueue/internal/catalog/record"
 	"github.com/parqueue/parqueue/internal/dataset"
+	"github.com/parqueue/parqueue/internal/fault"
 )
 
 // head is a dataset's head: all of it but the schema.
@@ -28,6 +29,9 @@ const firstVersion = 1
 // nextVersion is the part of an update's SET that counts a change. Its value :one
 // is the first version and the step to the next.
 const nextVersion = "dataset_version = if_not_exists(dataset_version, :one) + :one"
+
+// isThere is the condition that a head is one of a dataset that was not deleted.
+const isThere = "attribute_exists(pk) AND attribute_not_exists(deleted_at)"
 
 // isVersion is the condition that a head has the version in the value :version.
 func isVersion(version int64) string {
@@ -54,9 +58,10 @@ func newHead(tenant string, d dataset.Dataset) item {
 }
 
 // readHead reads a head item.
-// Errors: CodeDatasetNotFound when there is none.
+// Errors: CodeDatasetNotFound when there is none, and when it is a deleted
+// dataset's.
 func readHead(i item) (head, error) {
-	if len(i) == 0 {
+	if len(i) == 0 || i[deletedAt] != nil {
 		return head{}, dataset.ErrDatasetNotFound()
 	}
 	f := fields{item: i}
@@ -121,6 +126,25 @@ func (c *Catalog) Dataset(ctx context.Context, tenant, datasetID string) (datase
 	return found, err
 }
 
+// Exists implements dataset.Catalog.
+func (c *Catalog) Exists(ctx context.Context, tenant, datasetID string) error {
+	if !exist(tenant, datasetID) {
+		return dataset.ErrDatasetNotFound()
+	}
+	_, err := c.readHead(ctx, datasetPK(tenant, datasetID))
+	return err
+}
+
+// readHead reads a dataset's head from the table.
+// Errors: CodeDatasetNotFound.
+func (c *Catalog) readHead(ctx context.Context, partition string) (head, error) {
+	i, err := c.get(ctx, "reading a dataset", key(partition, headSK))
+	if err != nil {
+		return head{}, err
+	}
+	return readHead(i)
+}
+
 // split takes the head and the schema out of a query's items, where they come
 // first.
 func split(items []item) (headItem, schemaItem item) {
@@ -169,17 +193,21 @@ func (c *Catalog) Datasets(ctx context.Context, tenant, after string, limit int)
 		return dataset.DatasetPage{}, err
 	}
 	if more {
-		page.Next = page.Datasets[limit-1].ID
+		page.Next = datasetIDOf(items[limit-1])
 	}
 	return page, nil
 }
 
-// datasets reads the datasets that items of a tenant's partition name.
+// datasetIDOf is the id that an item of a tenant's partition names.
+func datasetIDOf(i item) string { return strings.TrimPrefix(idOf(i).sk, datasetSK("")) }
+
+// datasets reads the datasets that items of a tenant's partition name, without
+// those that were deleted meanwhile.
 func (c *Catalog) datasets(ctx context.Context, tenant string, items []item) ([]dataset.Dataset, error) {
 	datasetIDs := make([]string, len(items))
 	ids := make([]id, 0, 2*len(items))
 	for n, i := range items {
-		datasetIDs[n] = strings.TrimPrefix(idOf(i).sk, datasetSK(""))
+		datasetIDs[n] = datasetIDOf(i)
 		partition := datasetPK(tenant, datasetIDs[n])
 		ids = append(ids, id{partition, headSK}, id{partition, schemaSK})
 	}
@@ -187,16 +215,20 @@ func (c *Catalog) datasets(ctx context.Context, tenant string, items []item) ([]
 	if err != nil {
 		return nil, err
 	}
-	list := make([]dataset.Dataset, len(items))
-	for n, datasetID := range datasetIDs {
+	list := make([]dataset.Dataset, 0, len(items))
+	for _, datasetID := range datasetIDs {
 		partition := datasetPK(tenant, datasetID)
-		list[n], err = whole(found[id{partition, headSK}], found[id{partition, schemaSK}])
+		d, err := whole(found[id{partition, headSK}], found[id{partition, schemaSK}])
 		if errors.Is(err, errUnsettled) {
-			list[n], err = c.Dataset(ctx, tenant, datasetID)
+			d, err = c.Dataset(ctx, tenant, datasetID)
+		}
+		if fault.Is(err, fault.CodeDatasetNotFound) {
+			continue
 		}
 		if err != nil {
 			return nil, err
 		}
+		list = append(list, d)
 	}
 	return list, nil
 }

@@ -72,12 +72,8 @@ func (w *deleting) input(ctx context.Context) (*dynamodb.TransactWriteItemsInput
 // item if there is one.
 func (w *deleting) notThere(ctx context.Context, met item) error {
 	c := w.catalog
-	headItem, err := c.get(ctx, "reading a dataset", key(w.partition, headSK))
-	if err != nil {
+	if _, err := c.readHead(ctx, w.partition); err != nil {
 		return err
-	}
-	if headItem == nil {
-		return dataset.ErrDatasetNotFound()
 	}
 	if i, err := c.request(ctx, w.Tenant, w.Idempotency); err != nil {
 		return err
@@ -87,6 +83,7 @@ func (w *deleting) notThere(ctx context.Context, met item) error {
 	if f := (fields{item: met}); met == nil || f.text("deleted_by") != w.ID {
 		return dataset.ErrFileNotFound()
 	}
+	var err error
 	w.answer.File, err = readFile(met) // an earlier try deleted it
 	return err
 }
@@ -119,7 +116,7 @@ func (w *deleting) retreat(f dataset.File) types.TransactWriteItem {
 		TableName: &w.catalog.table, Key: key(w.partition, headSK),
 		UpdateExpression: aws.String("SET file_count = file_count - :one, total_bytes = total_bytes - :bytes, " +
 			"total_rows = total_rows - :rows, updated_at = :now, " + nextVersion),
-		ConditionExpression: aws.String("attribute_exists(pk)"),
+		ConditionExpression: aws.String(isThere),
 		ExpressionAttributeValues: item{
 			":one": number(firstVersion), ":bytes": number(f.SizeBytes), ":rows": number(f.RowCount), ":now": moment(w.catalog.now()),
 		},
@@ -137,12 +134,15 @@ func (c *Catalog) replace(i item, fileID string) types.TransactWriteItem {
 
 // refused decides from the items that the transaction met. One that another
 // deletion came before reads the name again.
-func (w *deleting) refused(_ context.Context, reasons []types.CancellationReason) error {
-	if i, ok := failed(reasons, deletingRequest); ok {
-		return w.replay(i)
-	}
+func (w *deleting) refused(ctx context.Context, reasons []types.CancellationReason) error {
 	if _, ok := failed(reasons, deletingHead); ok {
 		return dataset.ErrDatasetNotFound()
+	}
+	if i, ok := failed(reasons, deletingRequest); ok {
+		if _, err := w.catalog.readHead(ctx, w.partition); err != nil {
+			return err // DynamoDB need not name every condition that failed
+		}
+		return w.replay(i)
 	}
 	for _, action := range []int{deletingEntry, deletingName} {
 		if _, ok := failed(reasons, action); ok {

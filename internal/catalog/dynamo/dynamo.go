@@ -20,7 +20,15 @@
 //	UpdateDataset            dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem, dynamodb:Query
 //	Append                   dynamodb:GetItem, dynamodb:BatchGetItem, dynamodb:PutItem, dynamodb:UpdateItem
 //	DeleteFile               dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem
-//	File, KeyByHash          dynamodb:GetItem
+//	DeleteDataset            dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem, dynamodb:DeleteItem
+//	File                     dynamodb:BatchGetItem
+//	Exists, KeyByHash        dynamodb:GetItem
+//	DeletedDatasets          dynamodb:Query
+//	Remnants                 dynamodb:Query
+//	RemainingUploads         dynamodb:Query, dynamodb:BatchGetItem
+//	RemoveRemnants           dynamodb:BatchWriteItem
+//	RemoveUploads            dynamodb:BatchWriteItem
+//	EndPurge                 dynamodb:UpdateItem, dynamodb:BatchWriteItem
 //	CreateUpload             dynamodb:GetItem, dynamodb:PutItem
 //	CreatedUpload, Upload    dynamodb:GetItem
 //	UploadSchema             dynamodb:GetItem
@@ -51,6 +59,7 @@ type API interface {
 	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
 	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
+	BatchWriteItem(context.Context, *dynamodb.BatchWriteItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error)
 	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
 }
 

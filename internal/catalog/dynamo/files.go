@@ -36,23 +36,22 @@ func (c *Catalog) File(ctx context.Context, tenant, datasetID, name string) (dat
 		return dataset.File{}, dataset.ErrDatasetNotFound()
 	}
 	partition := datasetPK(tenant, datasetID)
+	ids := []id{{partition, headSK}}
 	if dataset.NameCanExist(name) {
-		i, err := c.get(ctx, "reading a file's entry", key(partition, nameSK(name)))
-		if err != nil {
-			return dataset.File{}, err
-		}
-		if i != nil && i[deletedAt] == nil {
-			return readFile(i)
-		}
+		ids = append(ids, id{partition, nameSK(name)})
 	}
-	i, err := c.get(ctx, "reading a dataset", key(partition, headSK))
+	found, err := c.batchGet(ctx, "reading a file's entry", ids)
 	if err != nil {
 		return dataset.File{}, err
 	}
-	if i == nil {
-		return dataset.File{}, dataset.ErrDatasetNotFound()
+	if _, err := readHead(found[ids[0]]); err != nil {
+		return dataset.File{}, err
 	}
-	return dataset.File{}, dataset.ErrFileNotFound()
+	i := found[id{partition, nameSK(name)}]
+	if i == nil || i[deletedAt] != nil {
+		return dataset.File{}, dataset.ErrFileNotFound()
+	}
+	return readFile(i)
 }
 
 // Files implements dataset.Catalog. A page costs the same wherever in the

@@ -50,7 +50,8 @@ func TestCalls(t *testing.T) {
 			_, err := b.ClaimFile(ctx, dataset.FileRef{Tenant: tenant, FileID: withKey.Files[0].ID})
 			return err
 		}, map[string]int{"GetItem": 1}},
-		{"file", func() error { _, err := b.File(ctx, tenant, b.dataset.ID, "a"); return err }, map[string]int{"GetItem": 1}},
+		{"file", func() error { _, err := b.File(ctx, tenant, b.dataset.ID, "a"); return err }, map[string]int{"BatchGetItem": 1}},
+		{"exists", func() error { return b.Exists(ctx, tenant, b.dataset.ID) }, map[string]int{"GetItem": 1}},
 		{"first page", func() error { _, err := b.Files(ctx, tenant, b.dataset.ID, 0, 2); return err }, map[string]int{"Query": 1}},
 		{"later page", func() error { _, err := b.Files(ctx, tenant, b.dataset.ID, 2, 2); return err }, map[string]int{"Query": 2}},
 		{"page behind the end", func() error { _, err := b.Files(ctx, tenant, b.dataset.ID, 9, 2); return err }, map[string]int{"Query": 1}},
@@ -64,6 +65,10 @@ func TestCalls(t *testing.T) {
 			_, err := b.UpdateDataset(ctx, dataset.Update{Tenant: tenant, DatasetID: b.dataset.ID, Name: new("n"), IfVersion: 4})
 			return err
 		}, map[string]int{"TransactWriteItems": 1, "Query": 1}},
+		{"delete the dataset", func() error {
+			_, err := b.DeleteDataset(ctx, dataset.DatasetDeletion{ID: "delete-2", Tenant: tenant, DatasetID: b.dataset.ID})
+			return err
+		}, map[string]int{"TransactWriteItems": 1, "GetItem": 1}},
 		{"add a key", func() error { return b.AddKey(ctx, key) }, map[string]int{"TransactWriteItems": 1}},
 		{"authenticate", func() error { _, err := b.KeyByHash(ctx, key.Hash); return err }, map[string]int{"GetItem": 1}},
 		{"list keys", func() error { _, err := b.Keys(ctx, tenant); return err }, map[string]int{"Query": 1, "BatchGetItem": 1}},

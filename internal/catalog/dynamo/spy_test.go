@@ -29,10 +29,15 @@ type spy struct {
 	mu       sync.Mutex
 	calls    map[string]int
 	tokens   []string
+	get      func(n int) // before the item is read
 	transact func(n int, send func() error) error
 	query    func(n int, out *dynamodb.QueryOutput)
 	batch    func(n int, in *dynamodb.BatchGetItemInput, out *dynamodb.BatchGetItemOutput)
+	write    func(n int, in *dynamodb.BatchWriteItemInput, send writing) (*dynamodb.BatchWriteItemOutput, error)
 }
+
+// writing sends a BatchWriteItem.
+type writing func(*dynamodb.BatchWriteItemInput) (*dynamodb.BatchWriteItemOutput, error)
 
 func (s *spy) count(operation string) (before int) {
 	s.mu.Lock()
@@ -49,7 +54,9 @@ func (s *spy) reset() {
 }
 
 func (s *spy) GetItem(ctx context.Context, in *dynamodb.GetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
-	s.count("GetItem")
+	if n := s.count("GetItem"); s.get != nil {
+		s.get(n)
+	}
 	return s.API.GetItem(ctx, in, o...)
 }
 
@@ -74,6 +81,17 @@ func (s *spy) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dyn
 func (s *spy) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, o ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
 	s.count("UpdateItem")
 	return s.API.UpdateItem(ctx, in, o...)
+}
+
+func (s *spy) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, o ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error) {
+	n := s.count("BatchWriteItem")
+	send := func(in *dynamodb.BatchWriteItemInput) (*dynamodb.BatchWriteItemOutput, error) {
+		return s.API.BatchWriteItem(ctx, in, o...)
+	}
+	if s.write != nil {
+		return s.write(n, in, send)
+	}
+	return send(in)
 }
 
 func (s *spy) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (out *dynamodb.TransactWriteItemsOutput, err error) {

@@ -19,7 +19,7 @@ import (
 //	                         #schema          the schema and the file that set it; written once, so that a wide one
 //	                                          is not written again by every append
 //	                         F#<position>     a file, 19 digits, so that they sort
-//	                         N#<name>         the same file again: a download reads this one item
+//	                         N#<name>         the same file again: a download reads this item and the head
 //	R#<tenant>#<file id>     #                what became of a file id: an upload while it is one, then the file for good, even when it is
 //	                                          deleted; or that its bytes were claimed. An upload that isn't appended expires long
 //	                                          after its time is over, everything else never
@@ -29,17 +29,23 @@ import (
 //	I#<tenant>#<hash>        #                a request under an Idempotency-Key; expires
 //	K#<hash>                 #                an API key
 //	KEYS                     <key id>         which hash and tenant a key id has
+//	DELETED                  <time>#<tenant>#<dataset id>  a deleted dataset that is still to be purged
 //
 // A deleted file's F# keeps its id and the time, its R# all of it, and its N# the
 // file, the time and the request that deleted it, until another file has the name.
 // R# is also the way from a file's id to the file.
+//
+// A deleted dataset is out of T# and its head is marked, in one transaction: for
+// everybody there is no such dataset. Its other items are then removed, and of the
+// head what nobody needs; the rest of it stays for ever, so that the id is not used
+// again.
 //
 // A tenant's name and a dataset's id hold no "#", so no two things share a
 // partition. Every position below the head's next one has an item for ever: a
 // reader takes a missing one for one that is being written.
 const (
 	pk, sk     = "pk", "sk"
-	deletedAt  = "deleted_at" // of the items of deleted files alone
+	deletedAt  = "deleted_at" // of the items of deleted files, and of the heads of deleted datasets, alone
 	expiresAt  = "expires_at" // of requests and unsettled uploads alone: DynamoDB deletes an item some time after it
 	headSK     = "#head"
 	schemaSK   = "#schema"
@@ -47,6 +53,7 @@ const (
 	filePrefix = "F#"
 	namePrefix = "N#"
 	keysPK     = "KEYS"
+	deletedPK  = "DELETED"
 )
 
 // TimeToLive is the attribute after which DynamoDB deletes items.

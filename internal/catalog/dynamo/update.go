@@ -46,7 +46,7 @@ func (c *Catalog) change(u dataset.Update) types.TransactWriteItem {
 		set = append(set, "metadata = :metadata")
 		values[":metadata"] = text(string(u.Metadata))
 	}
-	condition := "attribute_exists(pk)"
+	condition := isThere
 	if u.IfVersion != 0 {
 		values[":version"] = number(u.IfVersion)
 		condition += " AND " + isVersion(u.IfVersion)

@@ -22,8 +22,8 @@ const (
 	selectHead  = `SELECT number, id, name, metadata, created_at, updated_at, files, bytes, rows, next_position, version, schema_key, NULL FROM datasets `
 	selectWhole = `SELECT number, id, name, metadata, created_at, updated_at, files, bytes, rows, next_position, version, schema_key, body
 		FROM datasets LEFT JOIN schemas ON dataset = number `
-	whereID    = `WHERE tenant = ? AND id = ?`
-	selectPage = selectWhole + `WHERE tenant = ? AND id < ? ORDER BY id DESC LIMIT ?`
+	whereID    = `WHERE tenant = ? AND id = ? AND deleted_at IS NULL`
+	selectPage = selectWhole + `WHERE tenant = ? AND id < ? AND deleted_at IS NULL ORDER BY id DESC LIMIT ?`
 )
 
 // afterEveryID sorts after all that dataset.IDCanExist lets pass.
@@ -84,6 +84,14 @@ func (c *Catalog) Dataset(ctx context.Context, tenant, id string) (dataset.Datas
 	return found.Dataset, err
 }
 
+// Exists implements dataset.Catalog.
+func (c *Catalog) Exists(ctx context.Context, tenant, id string) error {
+	return c.read(ctx, "reading a dataset", func(tx *sql.Tx) error {
+		_, err := head(ctx, tx, tenant, id)
+		return err
+	})
+}
+
 // Datasets implements dataset.Catalog.
 func (c *Catalog) Datasets(ctx context.Context, tenant, after string, limit int) (dataset.DatasetPage, error) {
 	if after != "" && !dataset.IDCanExist(after) {
@@ -142,7 +150,7 @@ func (c *Catalog) CreateDataset(ctx context.Context, tenant string, d dataset.Da
 }
 
 // insertDataset adds a dataset; one that is there already was added by an
-// earlier try of the same call.
+// earlier try of the same call, and may have been deleted since.
 func (c *Catalog) insertDataset(ctx context.Context, tx *sql.Tx, tenant string, d dataset.Dataset, idem dataset.Idempotency) error {
 	metadata := sql.NullString{String: string(d.Metadata), Valid: d.Metadata != nil}
 	created := moment(d.CreatedAt)

@@ -149,6 +149,14 @@ CREATE TABLE claimed_files (
 	id     TEXT NOT NULL,
 	PRIMARY KEY (tenant, id)
 ) STRICT, WITHOUT ROWID;
+`, `
+-- A deleted dataset is one for nobody but its purge; the row stays for ever, so
+-- that the id is not used again.
+ALTER TABLE datasets ADD COLUMN deleted_at INTEGER; -- nanoseconds since 1970
+ALTER TABLE datasets ADD COLUMN deleted_by TEXT;
+ALTER TABLE datasets ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX datasets_listed ON datasets (tenant, id) WHERE deleted_at IS NULL;
+CREATE INDEX datasets_to_purge ON datasets (deleted_at, tenant, id) WHERE deleted_at IS NOT NULL AND purged = 0;
 `}
 }
 

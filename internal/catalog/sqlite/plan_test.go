@@ -19,12 +19,17 @@ func TestQueriesUseIndexes(t *testing.T) {
 		selectDeleted:         "SEARCH deleted_files USING INDEX deleted_files_by_name (dataset=? AND name=?)",
 		selectByID:            "SEARCH f USING INDEX files_by_id (id=?)",
 		selectGoneByID:        "SEARCH f USING INDEX deleted_files_by_id (id=?)",
-		selectPage:            "(tenant=? AND id<?)",
+		selectPage:            "datasets_listed (tenant=? AND id<?)",
 		selectWhole + whereID: "SEARCH schemas USING INTEGER PRIMARY KEY",
 		forget:                "requests_by_expiry (expires_at<?)",
 		selectUploads:         "(tenant=? AND id<?)",
 		selectUploadsOf:       "uploads_by_dataset (tenant=? AND dataset_id=? AND id<?)",
 		forgetUploads:         "uploads_settled (created_at<?)",
+		selectDropped:         "(tenant=? AND id=?)",
+		selectToPurge:         "datasets_to_purge ((deleted_at,tenant,id)>(?,?,?))",
+		selectListed:          "SEARCH files USING PRIMARY KEY (dataset=?)",
+		selectRemaining:       "uploads_by_dataset (tenant=? AND dataset_id=?)",
+		selectGone:            "SEARCH deleted_files USING PRIMARY KEY (dataset=?)",
 	} {
 		plan := c.explain(t, query)
 		if !strings.Contains(plan, want) || strings.Contains(plan, "SCAN") || strings.Contains(plan, "TEMP B-TREE") {

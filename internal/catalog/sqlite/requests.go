@@ -17,6 +17,7 @@ const (
 	kindAppend = "append"
 	kindUpload = "create upload"
 	kindDelete = "delete"
+	kindDrop   = "delete dataset"
 )
 
 // request is what is remembered of a write under its Idempotency-Key.
