@@ -83,6 +83,7 @@ func Endpoints() []Endpoint {
 		{"list-datasets", "list-stages", []string{post}, (*API).listDatasets},
 		{"get-dataset", "", []string{post}, (*API).getDataset},
 		{"update-dataset", "", []string{post}, (*API).updateDataset},
+		{"delete-dataset", "", []string{post}, (*API).deleteDataset},
 		{"upload-to-dataset", "upload-to-stage", []string{post}, (*API).uploadToDataset},
 		{"list-dataset-files", "list-stage-files", []string{post}, (*API).listDatasetFiles},
 		{"download-from-dataset", "download-from-stage", []string{post}, (*API).downloadFromDataset},

@@ -54,14 +54,53 @@ func (f fields) changes() (c dataset.Changes, err error) {
 		}
 		c.Name = &name
 	}
-	if raw, ok := f["if_version"]; ok {
-		c.IfVersion, err = strconv.ParseInt(strings.Trim(string(raw), `"`), 10, 64)
-		if err != nil || c.IfVersion < 1 {
-			return c, fault.New(fault.CodeInvalidRequest, `The field "if_version" has to be a whole number from 1.`,
-				"Send the version that get-dataset answered, or leave it out to change the dataset whatever its version.")
-		}
+	c.IfVersion, err = f.ifVersion("change")
+	return c, err
+}
+
+// ifVersion returns the version that a dataset must have for what is to be done to
+// it, or 0 when the field is not there.
+func (f fields) ifVersion(doing string) (int64, error) {
+	raw, ok := f["if_version"]
+	if !ok {
+		return 0, nil
 	}
-	return c, nil
+	version, err := strconv.ParseInt(strings.Trim(string(raw), `"`), 10, 64)
+	if err != nil || version < 1 {
+		return 0, fault.New(fault.CodeInvalidRequest, `The field "if_version" has to be a whole number from 1.`,
+			"Send the version that get-dataset answered, or leave it out to "+doing+" the dataset whatever its version.")
+	}
+	return version, nil
+}
+
+// deleteDataset deletes a dataset. Its files are gone with the answer; their bytes
+// are removed after it.
+func (a *API) deleteDataset(w http.ResponseWriter, r *request) error {
+	key, err := idempotencyKey(r.Header)
+	if err != nil {
+		return err
+	}
+	f, id, err := readDatasetFields(r)
+	if err != nil {
+		return err
+	}
+	version, err := f.ifVersion("delete")
+	if err != nil {
+		return err
+	}
+	deleted, err := a.Service.DeleteDataset(r.Context(), r.who, id, version, key)
+	if err != nil {
+		return err
+	}
+	if deleted.Replayed {
+		w.Header().Set("Idempotency-Replayed", "true")
+	}
+	return writeJSON(w, http.StatusOK, map[string]any{
+		r.dialect.idField(): id,
+		"state":             "deleting",
+		"file_count":        deleted.FileCount,
+		"total_size_bytes":  deleted.TotalSizeBytes,
+	})
 }
 
 // deleteDatasetFile takes one file out of a dataset.

@@ -212,6 +212,59 @@ func TestDownloadThatIsOvertaken(t *testing.T) {
 	}
 }
 
+func TestDeleteDataset(t *testing.T) {
+	f := newFixture(t)
+	id, kept := f.filled(3), f.filled(2)
+	body := `{"dataset_id":"` + id + `"}`
+	for name, test := range map[string]struct {
+		body   string
+		status int
+		code   string
+	}{
+		"another version": {`{"dataset_id":"` + id + `","if_version":3}`, 409, "version_mismatch"},
+		"no version":      {`{"dataset_id":"` + id + `","if_version":0}`, 400, "invalid_request"},
+		"null":            {`{"dataset_id":"` + id + `","if_version":null}`, 400, "invalid_request"},
+		"nothing":         {`{}`, 400, "invalid_request"},
+		"no dataset":      {`{"dataset_id":"dataset-0192f0c1-2345-7abc-8def-0123456789ab"}`, 404, "dataset_not_found"},
+		"not a dataset":   {`{"dataset_id":"x"}`, 404, "dataset_not_found"},
+	} {
+		if status, answer := f.post("/delete-dataset", test.body); status != test.status || answer["code"] != test.code {
+			t.Errorf("%s: %d %v", name, status, answer)
+		}
+	}
+	if got := f.names(t, id, `"limit":10`); len(got) != 3 {
+		t.Fatalf("listed %v", got)
+	}
+	first := f.keyed("/delete-dataset", "k", `{"dataset_id":"`+id+`","if_version":4}`)
+	deleted := decode(t, first)
+	if size := 3.0 * float64(len(parquet(t))); first.Code != http.StatusOK || deleted["dataset_id"] != id || deleted["state"] != "deleting" ||
+		deleted["file_count"] != 3.0 || deleted["total_size_bytes"] != size || first.Header().Get("Idempotency-Replayed") != "" {
+		t.Fatalf("%d %v", first.Code, deleted)
+	}
+	again := f.keyed("/delete-dataset", "k", `{"dataset_id":"`+id+`","if_version":4}`)
+	if again.Code != http.StatusOK || again.Body.String() != first.Body.String() || again.Header().Get("Idempotency-Replayed") != "true" {
+		t.Errorf("repeated: %d %s", again.Code, again.Body)
+	}
+	if w := f.keyed("/delete-dataset", "k", body); w.Code != http.StatusUnprocessableEntity {
+		t.Errorf("another request under the same key: %d %s", w.Code, w.Body)
+	}
+	for _, path := range []string{"/get-dataset", "/delete-dataset", "/sdk/delete-dataset", "/list-dataset-files", "/verify-dataset"} {
+		if status, answer := f.post(path, body); status != http.StatusNotFound || answer["code"] != "dataset_not_found" {
+			t.Errorf("%s: %d %v", path, status, answer)
+		}
+	}
+	if w := f.upload("/upload-to-dataset", id, "new.parquet", parquet(t)); w.Code != http.StatusNotFound || decode(t, w)["code"] != "dataset_not_found" {
+		t.Errorf("uploading: %d %s", w.Code, w.Body)
+	}
+	_, list := f.post("/list-datasets", "")
+	if rows := list["datasets"].([]any); len(rows) != 1 || rows[0].(map[string]any)["dataset_id"] != kept {
+		t.Errorf("listed %v", rows)
+	}
+	if len(f.objects.objects) != 5 { // nobody purges here, and the refused upload left nothing
+		t.Errorf("%d objects are stored", len(f.objects.objects))
+	}
+}
+
 func TestScopesOfChanges(t *testing.T) {
 	f := newFixture(t)
 	id := f.filled(1)
@@ -222,6 +275,7 @@ func TestScopesOfChanges(t *testing.T) {
 	changes := map[string]string{
 		"/update-dataset":      `{"dataset_id":"` + id + `","name":"n"}`,
 		"/delete-dataset-file": `{"dataset_id":"` + id + `","file_name":"f000.parquet"}`,
+		"/delete-dataset":      `{"dataset_id":"` + id + `"}`,
 	}
 	for path, body := range changes {
 		if status, answer := f.post(path, body); status != http.StatusForbidden {

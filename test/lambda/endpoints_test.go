@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 
@@ -397,13 +398,14 @@ func TestFunctions(t *testing.T) {
 		other.refused(t, "list-dataset-files", adapted("list-dataset-files", "post"), http.StatusNotFound, "dataset_not_found")
 		other.refused(t, "upload-to-dataset", adapted("upload-to-dataset", "post"), http.StatusNotFound, "dataset_not_found")
 		other.refused(t, "download-from-dataset", adapted("download-from-dataset", "post"), http.StatusNotFound, "dataset_not_found")
-		for _, name := range []string{"get-dataset", "update-dataset", "delete-dataset-file", "verify-dataset"} {
+		for _, name := range []string{"get-dataset", "update-dataset", "delete-dataset-file", "verify-dataset", "delete-dataset"} {
 			other.refused(t, name, adapted(name, "post"), http.StatusNotFound, "dataset_not_found")
 		}
 		if rows := list(other.ok(t, "list-datasets", sample(t, "list-datasets", "post")).json(t)["datasets"]); len(rows) != 0 {
 			t.Errorf("listed %v", rows)
 		}
 	})
+	step("delete-dataset", func(t *testing.T) { d.checkDeleteDataset(t, s, adapted) })
 	step("no function logs a key", func(t *testing.T) {
 		for name, f := range d.functions {
 			log := f.log.String()
@@ -415,6 +417,45 @@ func TestFunctions(t *testing.T) {
 			}
 		}
 	})
+}
+
+// checkDeleteDataset deletes the dataset of all the other steps, and purges it as
+// the function does that nobody calls.
+func (d *deployment) checkDeleteDataset(t *testing.T, s *stores, adapted func(function, name string) event) {
+	before := len(list(d.ok(t, "list-datasets", sample(t, "list-datasets", "post")).json(t)["datasets"]))
+	stale := adapted("delete-dataset", "post")
+	stale.withBody(bytes.Replace(stale.body(t), []byte("{"), []byte(`{"if_version": 1, `), 1))
+	d.refused(t, "delete-dataset", stale, http.StatusConflict, "version_mismatch")
+	e := adapted("delete-dataset", "post").withHeader("Idempotency-Key", "drop")
+	deleted := d.ok(t, "delete-dataset", e).json(t)
+	if again := d.ok(t, "delete-dataset", e).json(t); deleted["state"] != "deleting" || deleted["file_count"] != 6.0 || !reflect.DeepEqual(again, deleted) {
+		t.Errorf("answered %v and then %v", deleted, again)
+	}
+	objects := objectstore.New(objectstore.NewClient(s.bucket.Config(), s.bucket.Endpoint), s.bucket.Bucket)
+	purger := dataset.NewPurger(s.catalog, s.catalog, objects, func() time.Time { return time.Now().Add(dataset.SettleTime) })
+	for _, purged := range []bool{false, true} {
+		for _, function := range []string{
+			"delete-dataset", "get-dataset", "update-dataset", "list-dataset-files", "upload-to-dataset", "download-from-dataset",
+			"delete-dataset-file", "verify-dataset", "create-upload", "append-files", "list-uploads",
+		} {
+			d.refused(t, function, adapted(function, "post"), http.StatusNotFound, "dataset_not_found")
+		}
+		if rows := list(d.ok(t, "list-datasets", sample(t, "list-datasets", "post")).json(t)["datasets"]); len(rows) != before-1 {
+			t.Errorf("listed %v", rows)
+		}
+		if purged {
+			break
+		}
+		if done, err := purger.Purge(t.Context()); err != nil || done.Datasets != 1 {
+			t.Errorf("purged %+v, %v", done, err)
+		}
+	}
+	if left, _, err := objects.List(t.Context(), "files/", "", 10); err != nil || len(left) > 0 {
+		t.Errorf("the objects %v are left, %v", left, err)
+	}
+	if left, _, err := objects.ListOpenParts(t.Context(), "files/", "", "", 10); err != nil || len(left) > 0 {
+		t.Errorf("the parts %v are left, %v", left, err)
+	}
 }
 
 // authorize asks the authorizer about a key and returns the context that it
