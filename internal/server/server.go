@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -89,6 +90,7 @@ type stores struct {
 	s3      *embeddeds3.Server
 	catalog *sqlite.Catalog
 	service *dataset.Service
+	purging *purging
 }
 
 // open starts the object store first: it holds the lock on the data folder.
@@ -112,8 +114,9 @@ func open(ctx context.Context, dataDir string, log *slog.Logger) (*stores, error
 		Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
 	}, s3.Endpoint())
 	objects := objectstore.New(client, bucket)
-	service := dataset.NewService(catalog, objects, dataset.WithUploads(catalog, objects))
-	return &stores{dataDir: dataDir, log: log, s3: s3, catalog: catalog, service: service}, nil
+	purging := newPurging(dataset.NewPurger(catalog, catalog, objects, nil), log)
+	service := dataset.NewService(catalog, objects, dataset.WithUploads(catalog, objects), dataset.WithPurge(purging.want))
+	return &stores{dataDir: dataDir, log: log, s3: s3, catalog: catalog, service: service, purging: purging}, nil
 }
 
 func (s *stores) close() error { return errors.Join(s.s3.Close(), s.catalog.Close()) }
@@ -140,6 +143,7 @@ func (s *stores) serve(ctx context.Context, listener net.Listener, ready func(Re
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
+	defer s.inBackground(ctx)()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(listener) }()
 	ready(Ready{URL: localURL(listener.Addr()), DataDir: s.dataDir, KeyFile: keyFile})
@@ -156,6 +160,18 @@ func (s *stores) serve(ctx context.Context, listener net.Listener, ready func(Re
 		return fmt.Errorf("what was running did not finish within %v: %w", finishTime, err)
 	}
 	return nil
+}
+
+// inBackground begins what a server does beside answering. The function that it
+// returns ends that, before the stores are closed.
+func (s *stores) inBackground(ctx context.Context) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { s.purging.run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // authorization is the header, or "" when it is there twice: who reads the first
