@@ -25,7 +25,7 @@ import (
 // request names an ETag that it must have. Unlike a write, a removal may be
 // undone by a loss of power.
 func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
-	path, end, err := s.beginObject(in.Bucket, in.Key)
+	path, end, err := s.beginObject(ctx, in.Bucket, in.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -96,9 +96,7 @@ func (s *store) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s
 			out.Error = append(out.Error, s3err.ObjectDeleteError(o.Key, o.VersionId, err))
 			continue
 		}
-		if !aws.ToBool(in.Delete.Quiet) {
-			out.Deleted = append(out.Deleted, types.DeletedObject{Key: o.Key})
-		}
+		out.Deleted = append(out.Deleted, types.DeletedObject{Key: o.Key})
 	}
 	return out, nil
 }

@@ -15,7 +15,7 @@ import (
 // by key and id. The gateway's own pages leave out the other uploads of a key
 // that a page ends at, so it is asked for all of them.
 func (s *store) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUploadsInput) (s3response.ListMultipartUploadsResult, error) {
-	path, end, err := s.begin(in.Bucket)
+	path, end, err := s.begin(ctx, in.Bucket)
 	if err != nil {
 		return s3response.ListMultipartUploadsResult{}, err
 	}

@@ -6,8 +6,8 @@
 // What it adds to the gateway: an acknowledged object is on disk and stays
 // there through a loss of power; a full disk is one clear error (507,
 // InsufficientStorage); only one process at a time uses a folder; only the
-// operations that a store of immutable objects needs are answered; nothing is
-// printed, and the process's working directory stays what it was.
+// operations that Parqueue and the clients of its inbox need are answered; a second
+// key can be one that only stores objects under a prefix; nothing is printed, and the process's working directory stays what it was.
 //
 // No Lambda links this package: it brings more than sixty modules along. It
 // needs no IAM actions.
@@ -58,6 +58,8 @@ type Config struct {
 	// AccessKey and SecretKey are what clients sign with. They should be random
 	// and made once per data folder.
 	AccessKey, SecretKey string
+	// UploadKey, if set, is a second key, for users who store objects on their own.
+	UploadKey *UploadKey
 	// Region is what clients sign for; "" means us-east-1.
 	Region string
 	// Buckets are created if missing. The server knows no others.
@@ -67,8 +69,9 @@ type Config struct {
 	// CloseTimeout is how long Close waits for requests that are running; 0
 	// means 30 seconds.
 	CloseTimeout time.Duration
-	// OnObjectCreated, if set, is called after an object is stored and before the
-	// client hears of it. It must be quick and safe for concurrent use.
+	// OnObjectCreated, if set, is called after an object is stored, by whatever
+	// operation, and before the client hears of it. It must be quick and safe for
+	// concurrent use.
 	OnObjectCreated func(bucket, key string)
 }
 
@@ -132,6 +135,9 @@ func (c *Config) check() error {
 		if !bucketName.MatchString(b) {
 			return fmt.Errorf("embedded S3: %q cannot be the name of a bucket", b)
 		}
+	}
+	if err := c.UploadKey.check(c); err != nil {
+		return err
 	}
 	if c.Region == "" {
 		c.Region = "us-east-1"
@@ -199,7 +205,7 @@ func startOnce(ctx context.Context, cfg Config) (*Server, error) {
 	listening := make(chan struct{})
 	gateway, err := s3api.New(be,
 		middlewares.RootUserConfig{Access: cfg.AccessKey, Secret: cfg.SecretKey}, cfg.Region,
-		oneAccount{auth.NewIAMServiceSingle(auth.Account{})}, nil, nil, nil, nil,
+		accounts{auth.NewIAMServiceSingle(auth.Account{}), cfg.UploadKey}, nil, nil, nil, nil,
 		s3api.WithConcurrencyLimiter(maxConnections, maxRequests),
 		s3api.WithMpMaxParts(maxParts),
 		s3api.WithKeepAlive(),
@@ -246,14 +252,6 @@ func (s *Server) probe(ctx context.Context) error {
 		return fmt.Errorf("embedded S3: waiting for the first answer: %w", err)
 	}
 	return response.Body.Close()
-}
-
-// oneAccount knows no accounts beside the root one, which the gateway checks
-// itself, and says so in the words that become InvalidAccessKeyId.
-type oneAccount struct{ auth.IAMService }
-
-func (oneAccount) GetUserAccount(string) (auth.Account, error) {
-	return auth.Account{}, auth.ErrNoSuchUser
 }
 
 // freeAddress turns port 0 into a port that is free now, because the gateway

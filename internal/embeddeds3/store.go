@@ -1,6 +1,7 @@
 package embeddeds3
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,7 +42,10 @@ type store struct {
 	attributes meta.MetadataStorer
 	sidecar    string            // the folder of metadata, or "" when it is in extended attributes
 	buckets    map[string]string // name to absolute path
-	acl        []byte            // the same for every bucket: owned by the one account there is
+	owner      string            // the access key that may do everything
+	uploader   *UploadKey        // what may store objects as well; may be nil
+	policy     []byte            // of the uploader's bucket; nil without one
+	acl        []byte            // the same for every bucket: it is the owner's
 	log        *slog.Logger
 	created    func(bucket, key string) // may be nil
 	running    inflight
@@ -82,11 +86,16 @@ func newStore(cfg Config) (*store, error) {
 			return nil, fmt.Errorf("embedded S3: tidying the bucket %s: %w", name, err)
 		}
 	}
+	policy, err := cfg.UploadKey.policy()
+	if err != nil {
+		return nil, err
+	}
 	p, err := newPosix(root, attributes)
 	if err != nil {
 		return nil, err
 	}
 	return &store{
+		owner: cfg.AccessKey, uploader: cfg.UploadKey, policy: policy,
 		posix: p, root: root, attributes: attributes, sidecar: sidecarDir, buckets: buckets, acl: acl,
 		log: cfg.Logger, created: cfg.OnObjectCreated, syncFile: makeDurable,
 	}, nil
@@ -97,9 +106,6 @@ func (s *store) String() string { return "Parqueue object store" }
 
 // Shutdown closes the file backend.
 func (s *store) Shutdown() { s.posix.Shutdown() }
-
-// NormalizeObjectKey is for bucket policies, of which there are none.
-func (s *store) NormalizeObjectKey(_, object string) string { return object }
 
 // path translates the name of a bucket.
 func (s *store) path(bucket *string) (*string, error) {
@@ -113,21 +119,38 @@ func (s *store) path(bucket *string) (*string, error) {
 	return &p, nil
 }
 
-// begin translates a bucket and counts a request that uses it.
-func (s *store) begin(bucket *string) (path *string, end func(), err error) {
+// begin translates a bucket and counts a request that uses it, which must be the
+// owner's.
+func (s *store) begin(ctx context.Context, bucket *string) (path *string, end func(), err error) {
+	if err := s.requireOwner(ctx); err != nil {
+		return nil, nil, err
+	}
+	return s.count(bucket)
+}
+
+// beginObject is begin for an operation on one object.
+func (s *store) beginObject(ctx context.Context, bucket, key *string) (path *string, end func(), err error) {
+	if err := cmp.Or(s.requireOwner(ctx), checkKey(aws.ToString(key))); err != nil {
+		return nil, nil, err
+	}
+	return s.count(bucket)
+}
+
+// beginUpload is begin for the operations that the upload key may do as well.
+func (s *store) beginUpload(ctx context.Context, bucket, key *string) (path *string, end func(), err error) {
+	if err := cmp.Or(s.requireUploader(ctx, aws.ToString(bucket), aws.ToString(key)), checkKey(aws.ToString(key))); err != nil {
+		return nil, nil, err
+	}
+	return s.count(bucket)
+}
+
+// count translates a bucket and counts a request that uses it.
+func (s *store) count(bucket *string) (path *string, end func(), err error) {
 	path, err = s.path(bucket)
 	if err != nil {
 		return nil, nil, err
 	}
 	return path, s.running.begin(), nil
-}
-
-// beginObject is begin for an operation on one object.
-func (s *store) beginObject(bucket, key *string) (path *string, end func(), err error) {
-	if err := checkKey(aws.ToString(key)); err != nil {
-		return nil, nil, err
-	}
-	return s.begin(bucket)
 }
 
 // checkKey refuses keys that the file backend could take for another one: to it
@@ -230,8 +253,11 @@ func withoutChunked(encoding *string) *string {
 }
 
 // ListBuckets lists the buckets of the configuration.
-func (s *store) ListBuckets(context.Context, s3response.ListBucketsInput) (s3response.ListAllMyBucketsResult, error) {
+func (s *store) ListBuckets(ctx context.Context, _ s3response.ListBucketsInput) (s3response.ListAllMyBucketsResult, error) {
 	var out s3response.ListAllMyBucketsResult
+	if err := s.requireOwner(ctx); err != nil {
+		return out, err
+	}
 	for name, path := range s.buckets {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -247,7 +273,10 @@ func (s *store) ListBuckets(context.Context, s3response.ListBucketsInput) (s3res
 }
 
 // HeadBucket says whether a bucket exists.
-func (s *store) HeadBucket(_ context.Context, in *s3.HeadBucketInput) (*s3.HeadBucketOutput, error) {
+func (s *store) HeadBucket(ctx context.Context, in *s3.HeadBucketInput) (*s3.HeadBucketOutput, error) {
+	if err := s.requireOwner(ctx); err != nil {
+		return nil, err
+	}
 	_, err := s.path(in.Bucket)
 	return &s3.HeadBucketOutput{}, err
 }
@@ -259,10 +288,6 @@ func (s *store) GetBucketAcl(_ context.Context, in *s3.GetBucketAclInput) ([]byt
 }
 
 // The gateway asks for these before it does other things. There are none.
-
-func (s *store) GetBucketPolicy(context.Context, string) ([]byte, error) {
-	return nil, s3err.GetAPIError(s3err.ErrNoSuchBucketPolicy)
-}
 
 func (s *store) GetBucketCors(context.Context, string) ([]byte, error) {
 	return nil, s3err.GetAPIError(s3err.ErrNoSuchCORSConfiguration)
@@ -287,7 +312,7 @@ func (s *store) GetObjectLegalHold(context.Context, string, string, string) (*bo
 // PutObject stores an object and returns when it is on disk. Nobody reads or
 // removes it before that.
 func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
-	path, end, err := s.beginObject(in.Bucket, in.Key)
+	path, end, err := s.beginUpload(ctx, in.Bucket, in.Key)
 	if err != nil {
 		return s3response.PutObjectOutput{}, err
 	}
@@ -328,7 +353,7 @@ func (s *store) publish(ctx context.Context, bucket string, in s3response.PutObj
 
 // GetObject opens an object or a part of it.
 func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
-	path, end, err := s.beginObject(in.Bucket, in.Key)
+	path, end, err := s.beginObject(ctx, in.Bucket, in.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -360,7 +385,7 @@ func (b countedBody) Close() error {
 
 // HeadObject describes an object.
 func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
-	path, end, err := s.beginObject(in.Bucket, in.Key)
+	path, end, err := s.beginObject(ctx, in.Bucket, in.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -374,7 +399,7 @@ func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.Hea
 
 // GetObjectAttributes describes an object in more detail.
 func (s *store) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttributesInput) (s3response.GetObjectAttributesResponse, error) {
-	path, end, err := s.beginObject(in.Bucket, in.Key)
+	path, end, err := s.beginObject(ctx, in.Bucket, in.Key)
 	if err != nil {
 		return s3response.GetObjectAttributesResponse{}, err
 	}
@@ -388,7 +413,7 @@ func (s *store) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttribu
 
 // ListObjects lists a bucket, the old way.
 func (s *store) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (s3response.ListObjectsResult, error) {
-	path, end, err := s.begin(in.Bucket)
+	path, end, err := s.begin(ctx, in.Bucket)
 	if err != nil {
 		return s3response.ListObjectsResult{}, err
 	}
@@ -402,7 +427,7 @@ func (s *store) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (s3res
 
 // ListObjectsV2 lists a bucket.
 func (s *store) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) (s3response.ListObjectsV2Result, error) {
-	path, end, err := s.begin(in.Bucket)
+	path, end, err := s.begin(ctx, in.Bucket)
 	if err != nil {
 		return s3response.ListObjectsV2Result{}, err
 	}
@@ -416,7 +441,7 @@ func (s *store) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) (s
 
 // CreateMultipartUpload begins an upload in parts.
 func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
-	path, end, err := s.beginObject(in.Bucket, in.Key)
+	path, end, err := s.beginUpload(ctx, in.Bucket, in.Key)
 	if err != nil {
 		return s3response.InitiateMultipartUploadResult{}, err
 	}
@@ -432,7 +457,7 @@ func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateM
 // UploadPart stores a part. It survives the process; a loss of power may take
 // it until its upload is completed, and completing then fails.
 func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
-	path, end, err := s.beginObject(in.Bucket, in.Key)
+	path, end, err := s.beginUpload(ctx, in.Bucket, in.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -447,7 +472,7 @@ func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.Upl
 // CompleteMultipartUpload makes the parts an object and returns when it is on
 // disk.
 func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
-	path, end, err := s.beginObject(in.Bucket, in.Key)
+	path, end, err := s.beginUpload(ctx, in.Bucket, in.Key)
 	if err != nil {
 		return s3response.CompleteMultipartUploadResult{}, "", err
 	}
@@ -478,7 +503,7 @@ func (s *store) join(ctx context.Context, bucket string, in *s3.CompleteMultipar
 
 // AbortMultipartUpload throws the parts away, once those on their way have arrived.
 func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput) error {
-	path, end, err := s.beginObject(in.Bucket, in.Key)
+	path, end, err := s.beginUpload(ctx, in.Bucket, in.Key)
 	if err != nil {
 		return err
 	}
@@ -491,7 +516,7 @@ func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartU
 
 // ListParts lists the parts of an upload that arrived.
 func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3response.ListPartsResult, error) {
-	path, end, err := s.beginObject(in.Bucket, in.Key)
+	path, end, err := s.beginObject(ctx, in.Bucket, in.Key)
 	if err != nil {
 		return s3response.ListPartsResult{}, err
 	}

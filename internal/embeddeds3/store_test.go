@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/s3err"
@@ -31,6 +32,12 @@ func newTestStore(t *testing.T) *store {
 	}
 	t.Cleanup(s.Shutdown)
 	return s
+}
+
+// asOwner is the context of a request that the gateway has found to be the
+// owner's.
+func asOwner(t testing.TB) context.Context {
+	return context.WithValue(t.Context(), "account", auth.Account{Access: "access"}) //nolint:staticcheck // the gateway's name for it
 }
 
 func putInput(key, content string) s3response.PutObjectInput {
@@ -51,7 +58,7 @@ func TestPutObjectSyncs(t *testing.T) {
 		synced = file
 		return makeDurable(file, stop)
 	}
-	if _, err := s.PutObject(t.Context(), putInput("a/b", "x")); err != nil {
+	if _, err := s.PutObject(asOwner(t), putInput("a/b", "x")); err != nil {
 		t.Fatal(err)
 	}
 	if want := filepath.Join(s.buckets["bucket"], "a/b"); synced != want {
@@ -67,7 +74,7 @@ func TestPutObjectSyncs(t *testing.T) {
 		{os.ErrNotExist, s3err.ErrSlowDown},
 	} {
 		s.syncFile = func(string, string) error { return tc.cause }
-		_, err := s.PutObject(t.Context(), putInput("c/"+tc.cause.Error(), "x"))
+		_, err := s.PutObject(asOwner(t), putInput("c/"+tc.cause.Error(), "x"))
 		if !errors.Is(err, s3err.GetAPIError(tc.want)) {
 			t.Errorf("a sync that fails with %v gives %v", tc.cause, err)
 		}
@@ -171,14 +178,14 @@ func TestLocksAreForgotten(t *testing.T) {
 func TestAbortWaitsForParts(t *testing.T) {
 	s := newTestStore(t)
 	bucket, key := aws.String("bucket"), aws.String("key")
-	upload, err := s.CreateMultipartUpload(t.Context(), s3response.CreateMultipartUploadInput{Bucket: bucket, Key: key})
+	upload, err := s.CreateMultipartUpload(asOwner(t), s3response.CreateMultipartUploadInput{Bucket: bucket, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
 	body, content := io.Pipe()
 	stored, aborted := make(chan error, 1), make(chan error, 1)
 	go func() {
-		_, err := s.UploadPart(t.Context(), &s3.UploadPartInput{
+		_, err := s.UploadPart(asOwner(t), &s3.UploadPartInput{
 			Bucket: bucket, Key: key, UploadId: &upload.UploadId, PartNumber: aws.Int32(1), ContentLength: aws.Int64(1), Body: body,
 		})
 		stored <- err
@@ -187,7 +194,7 @@ func TestAbortWaitsForParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		aborted <- s.AbortMultipartUpload(t.Context(), &s3.AbortMultipartUploadInput{
+		aborted <- s.AbortMultipartUpload(asOwner(t), &s3.AbortMultipartUploadInput{
 			Bucket: bucket, Key: key, UploadId: &upload.UploadId,
 		})
 	}()
@@ -241,7 +248,7 @@ func BenchmarkSync(b *testing.B) {
 				content := strings.Repeat("x", size)
 				b.SetBytes(int64(size))
 				for i := 0; b.Loop(); i++ {
-					if _, err := s.PutObject(b.Context(), putInput(fmt.Sprintf("t/d/%d", i), content)); err != nil {
+					if _, err := s.PutObject(asOwner(b), putInput(fmt.Sprintf("t/d/%d", i), content)); err != nil {
 						b.Fatal(err)
 					}
 				}

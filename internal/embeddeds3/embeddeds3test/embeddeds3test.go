@@ -34,10 +34,12 @@ import (
 	"github.com/parqueue/parqueue/internal/testtool"
 )
 
-// Buckets that exist in every store that is started.
+// Buckets that exist in every store that is started, and where in the second one
+// its upload key may store objects.
 const (
 	Bucket = "parqueue-test"
 	Inbox  = "parqueue-test-inbox"
+	Prefix = "incoming/"
 )
 
 const (
@@ -56,6 +58,7 @@ type order struct {
 	Address   string
 	AccessKey string
 	SecretKey string
+	UploadKey embeddeds3.UploadKey
 	command   []string // what runs the child; the test binary alone if empty
 }
 
@@ -94,7 +97,8 @@ func serve(given string) error {
 	}
 	server, err := embeddeds3.Start(context.Background(), embeddeds3.Config{
 		Dir: o.Dir, Address: o.Address, AccessKey: o.AccessKey, SecretKey: o.SecretKey,
-		Region: region, Buckets: []string{Bucket, Inbox},
+		UploadKey: &o.UploadKey,
+		Region:    region, Buckets: []string{Bucket, Inbox},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	if err != nil {
@@ -115,6 +119,7 @@ type Store struct {
 	Region    string
 	AccessKey string
 	SecretKey string
+	UploadKey embeddeds3.UploadKey
 	Dir       string // its data folder
 
 	cmd    *exec.Cmd
@@ -157,7 +162,10 @@ func TryStart(t testing.TB, opts ...Option) (*Store, error) {
 	if !hasMain {
 		t.Fatal("TestMain of this package must call embeddeds3test.Main")
 	}
-	o := order{Address: "127.0.0.1:0", AccessKey: "test" + rand.Text(), SecretKey: rand.Text()}
+	o := order{
+		Address: "127.0.0.1:0", AccessKey: "test" + rand.Text(), SecretKey: rand.Text(),
+		UploadKey: embeddeds3.UploadKey{AccessKey: "upload" + rand.Text(), SecretKey: rand.Text(), Bucket: Inbox, Prefix: Prefix},
+	}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -165,7 +173,7 @@ func TryStart(t testing.TB, opts ...Option) (*Store, error) {
 		o.Dir = t.TempDir()
 	}
 	s := &Store{
-		Bucket: Bucket, Region: region, AccessKey: o.AccessKey, SecretKey: o.SecretKey, Dir: o.Dir,
+		Bucket: Bucket, Region: region, AccessKey: o.AccessKey, SecretKey: o.SecretKey, UploadKey: o.UploadKey, Dir: o.Dir,
 		stderr: new(syncBuffer), ended: make(chan struct{}),
 	}
 	ready, err := s.spawn(o)
