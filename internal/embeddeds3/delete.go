@@ -71,7 +71,8 @@ func (s *store) remove(path, key string) error {
 	if err := errors.Join(os.Remove(file), s.attributes.DeleteAttributes(path, key)); err != nil {
 		return err
 	}
-	// A folder that is left because somebody is storing something does no harm.
+	// Somebody who is storing something may have made a folder for it. Then empty
+	// ones are left, which does no harm.
 	if s.tree.TryLock() {
 		defer s.tree.Unlock()
 		for dir := filepath.Dir(file); dir != path && os.Remove(dir) == nil; {

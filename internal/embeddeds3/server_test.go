@@ -327,6 +327,12 @@ func TestOnObjectCreated(t *testing.T) {
 		created = nil
 		mu.Unlock()
 	}
+	_, err := client(s, "access", "secret").CopyObject(t.Context(), &s3.CopyObjectInput{
+		Bucket: aws.String("bucket"), Key: aws.String("copy"), CopySource: aws.String("bucket/small"),
+	})
+	if err != nil || len(created) != 1 || created[0] != "bucket/copy" {
+		t.Errorf("after a copy: told of %q, %v", created, err)
+	}
 }
 
 func TestCloseFinishesWhatIsRunning(t *testing.T) {

@@ -51,7 +51,7 @@ type store struct {
 	running    inflight
 	uploads    locks                         // parts share an upload's, so that one that arrives during an abort does not bring it back to life
 	keys       locks                         // of "bucket/key": readers share it, what replaces or removes the object has it alone
-	tree       sync.RWMutex                  // read by what makes folders for objects, written by what removes empty ones
+	tree       sync.RWMutex                  // RLock: objects are being stored, in folders that may be empty yet; written by TryLock only
 	syncFile   func(file, stop string) error // makeDurable; a field for tests
 }
 
@@ -332,18 +332,13 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 // is there, so that slow clients lock nobody out.
 func (s *store) publish(ctx context.Context, bucket string, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
 	path, key := *in.Bucket, *in.Key
-	var release []func()
-	defer func() {
-		for _, f := range release {
-			f()
-		}
-	}()
+	s.tree.RLock()
+	defer s.tree.RUnlock()
+	release := func() {}
+	defer func() { release() }()
 	out, err := s.posix.PutObjectWithPostFunc(ctx, in, func(*os.File) error {
-		release = append(release, s.keys.alone(bucket+"/"+key))
-		s.tree.RLock()
-		release = append(release, s.tree.RUnlock)
-		// The backend has made the folder, and it may have been removed again since.
-		return os.MkdirAll(filepath.Dir(filepath.Join(path, filepath.FromSlash(key))), 0o700)
+		release = s.keys.alone(bucket + "/" + key)
+		return nil
 	})
 	if err != nil {
 		return out, s.answerPut(path, err)
