@@ -53,12 +53,12 @@ func (i *Inbox) CopyIn(ctx context.Context, from dataset.InboxObject, toKey stri
 	}
 	stored, found, verifyErr := c.verify(ctx)
 	switch {
-	case found, verifyErr != nil && err == nil:
-		return stored, verifyErr
+	case found:
+		return stored, nil
+	case verifyErr != nil:
+		return dataset.Stored{}, errors.Join(verifyErr, err)
 	case err == nil:
 		return dataset.Stored{}, fault.Internal("copying an object of the inbox", errors.New("the copy is not there"))
-	case verifyErr != nil:
-		return dataset.Stored{}, failure("copying an object of the inbox", errors.Join(err, verifyErr))
 	default:
 		return dataset.Stored{}, versionFailure("copying an object of the inbox", err)
 	}
