@@ -73,7 +73,7 @@ func (a *API) downloadFromDataset(w http.ResponseWriter, r *request) error {
 		}
 		return a.redirect(w, r, file)
 	}
-	return a.stream(w, r, file, wanted)
+	return a.stream(w, r, id, file, wanted)
 }
 
 func errStreamTooLong(limit int64) error {
@@ -84,8 +84,8 @@ func errStreamTooLong(limit int64) error {
 
 // stream sends the bytes. When they stop early the connection is cut, so that no
 // client takes a part for the whole.
-func (a *API) stream(w http.ResponseWriter, r *request, file dataset.File, wanted selection) error {
-	body, err := a.Service.Open(r.Context(), file, wanted.Range)
+func (a *API) stream(w http.ResponseWriter, r *request, id string, file dataset.File, wanted selection) error {
+	body, err := a.Service.Open(r.Context(), r.who, id, file, wanted.Range)
 	if err != nil {
 		return err
 	}

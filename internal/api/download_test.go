@@ -2,6 +2,8 @@ package api_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/parqueue/parqueue/internal/dataset"
+	"github.com/parqueue/parqueue/internal/fault"
 )
 
 // download asks for the first file of a dataset. how is the delivery, or "".
@@ -214,5 +217,45 @@ func TestDownloadGoesOn(t *testing.T) {
 	}
 	if w := f.download(id, "", "Range", "bytes=-8", "Range", "bytes=-9"); w.Code != http.StatusOK {
 		t.Errorf("two headers are answered %d", w.Code)
+	}
+}
+
+// S3 says 403 of an object that a deletion has just taken away. The file is not
+// found then; where it is still there, a right is missing.
+func TestDownloadOvertakenByADeletion(t *testing.T) {
+	forbidden := fault.Internal("reading an object", errors.New("AccessDenied"))
+	for name, test := range map[string]struct {
+		meanwhile func(f *fixture, id string)
+		status    int
+		code      fault.Code
+	}{
+		"the file is deleted": {func(f *fixture, id string) {
+			f.post("/delete-dataset-file", `{"dataset_id":"`+id+`","file_name":"f000.parquet"}`)
+		}, http.StatusNotFound, fault.CodeFileNotFound},
+		"the file is replaced": {func(f *fixture, id string) {
+			f.post("/delete-dataset-file", `{"dataset_id":"`+id+`","file_name":"f000.parquet"}`)
+			f.upload("/upload-to-dataset", id, "f000.parquet", parquet(f.t))
+		}, http.StatusNotFound, fault.CodeFileNotFound},
+		"nothing happens": {func(*fixture, string) {}, http.StatusInternalServerError, fault.CodeInternal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			id := f.filled(1)
+			f.objects.opened = func() {
+				f.objects.opened = nil
+				test.meanwhile(f, id)
+				f.objects.mu.Lock()
+				defer f.objects.mu.Unlock()
+				f.objects.getErr = forbidden
+			}
+			w := f.download(id, "stream")
+			var answer map[string]any
+			if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+				t.Fatal(err)
+			}
+			if w.Code != test.status || answer["code"] != string(test.code) {
+				t.Errorf("%d %v, want %d %s", w.Code, answer, test.status, test.code)
+			}
+		})
 	}
 }

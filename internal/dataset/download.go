@@ -2,10 +2,12 @@ package dataset
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
 
+	"github.com/parqueue/parqueue/internal/fault"
 	"github.com/parqueue/parqueue/internal/keys"
 )
 
@@ -28,18 +30,36 @@ func (s *Service) File(ctx context.Context, who keys.Principal, datasetID, name 
 	return s.catalog.File(ctx, who.Tenant, datasetID, name)
 }
 
-// Open returns a part of a file's bytes; the caller closes them. All of them
-// are checked on the way against the sum that they were stored with; a part
-// can't be.
-func (s *Service) Open(ctx context.Context, f File, part Range) (io.ReadCloser, error) {
+// Open returns a part of the bytes of a dataset's file; the caller closes them.
+// All of them are checked on the way against the sum that they were stored with;
+// a part can't be.
+// Errors: CodeFileNotFound and CodeDatasetNotFound when the file was deleted
+// since it was looked up.
+func (s *Service) Open(ctx context.Context, who keys.Principal, datasetID string, f File, part Range) (io.ReadCloser, error) {
 	if part.Offset == 0 && part.Length == f.SizeBytes {
 		part = Range{} // the whole object
 	}
 	body, err := s.objects.Get(ctx, f.ObjectKey, part)
 	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", f.ID, err)
+		return nil, fmt.Errorf("opening %s: %w", f.ID, s.orDeleted(ctx, who, datasetID, f, err))
 	}
 	return body, nil
+}
+
+// orDeleted is the answer to a read that failed with err: that the file was
+// deleted, if it was. S3 says of an object that has gone that it is forbidden,
+// to whoever may not list the bucket, and only the catalog can tell that from a
+// right that is missing.
+func (s *Service) orDeleted(ctx context.Context, who keys.Principal, datasetID string, f File, err error) error {
+	now, lookup := s.catalog.File(ctx, who.Tenant, datasetID, f.Name)
+	var gone *fault.Error
+	switch {
+	case lookup == nil && now.ID != f.ID:
+		return ErrFileNotFound().Because(err)
+	case errors.As(lookup, &gone) && (gone.Code == fault.CodeFileNotFound || gone.Code == fault.CodeDatasetNotFound):
+		return gone.Because(err)
+	}
+	return err
 }
 
 // URL makes a URL that gives a file's bytes to whoever has it, and says until when.
