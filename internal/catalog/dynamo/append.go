@@ -43,6 +43,7 @@ type appending struct {
 
 	head  head
 	stale bool // the head is to be read again
+	hasty bool // the last try did not wait
 	sent  *dynamodb.TransactWriteItemsInput
 	at    actions
 
@@ -218,12 +219,24 @@ func (w *appending) refused(ctx context.Context, reasons []types.CancellationRea
 	case met.claimed != nil:
 		return dataset.ErrFileClaimed(*met.claimed)
 	case moved:
-		return errAgain
+		return w.lostRace()
 	case inTheWay(reasons):
 		w.stale = true
 		return errAgain
 	}
 	return unexpected("appending to a dataset", reasons)
+}
+
+// lostRace decides what to do after another writer was faster. The refusal has
+// just told the new head, which is worth a try at once. When that one is lost as
+// well there are many writers: after a pause the head will have moved on again,
+// so it is read then.
+func (w *appending) lostRace() error {
+	if w.hasty = !w.hasty; w.hasty {
+		return errAtOnce
+	}
+	w.stale = true
+	return errAgain
 }
 
 // otherSchema reports whether the dataset has another schema than the files.

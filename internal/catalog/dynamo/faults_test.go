@@ -228,24 +228,38 @@ func keepReasons(err error, actions []int) error {
 	return err
 }
 
-func TestAppendThatLostARaceReadsNothing(t *testing.T) {
-	b := newBench(t)
-	b.byAnother(t, "first")
-	b.spy.transact = func(n int, send func() error) error {
-		if n < 2 {
-			b.byAnother(t, fmt.Sprint("x", n))
-		}
-		return send()
+// An append that lost a race was told the new head, and goes on at once. After
+// the second race in a row it has waited, so it reads the head.
+func TestAppendThatLostRaces(t *testing.T) {
+	for lost, want := range []map[string]int{
+		{"GetItem": 1, "TransactWriteItems": 1},
+		{"GetItem": 1, "TransactWriteItems": 2},
+		{"GetItem": 2, "TransactWriteItems": 3},
+		{"GetItem": 2, "TransactWriteItems": 4},
+	} {
+		t.Run(fmt.Sprint(lost), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			names := []string{"first"}
+			b.byAnother(t, "first")
+			b.spy.transact = func(n int, send func() error) error {
+				if n < lost {
+					names = append(names, fmt.Sprint("x", n))
+					b.byAnother(t, names[len(names)-1])
+				}
+				return send()
+			}
+			done, err := b.Append(t.Context(), b.request("a"))
+			if err != nil || done.Files[0].Position != int64(len(names)) {
+				t.Fatalf("got %+v, %v", done, err)
+			}
+			b.spy.wantCalls(t, want)
+			if slices.Sort(b.spy.tokens); len(slices.Compact(b.spy.tokens)) != lost+1 {
+				t.Errorf("different transactions were sent with the tokens %q", b.spy.tokens)
+			}
+			b.wantNames(t, append(names, "a")...)
+		})
 	}
-	done, err := b.Append(t.Context(), b.request("a"))
-	if err != nil || done.Files[0].Position != 3 {
-		t.Fatalf("got %+v, %v", done, err)
-	}
-	b.spy.wantCalls(t, map[string]int{"GetItem": 1, "TransactWriteItems": 3})
-	if b.spy.tokens[0] == b.spy.tokens[1] || b.spy.tokens[1] == b.spy.tokens[2] {
-		t.Errorf("different transactions were sent with the tokens %q", b.spy.tokens)
-	}
-	b.wantNames(t, "first", "x0", "x1", "a")
 }
 
 // A conflict means that another writer is about to win: the head is read anew

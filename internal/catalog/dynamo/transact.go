@@ -25,12 +25,16 @@ type write interface {
 	input(ctx context.Context) (*dynamodb.TransactWriteItemsInput, error)
 
 	// refused looks at why a transaction changed nothing, one reason for each
-	// of its actions. It returns errAgain to have input asked again.
+	// of its actions. It returns errAgain to have input asked again after a pause,
+	// and errAtOnce to have that done without.
 	refused(ctx context.Context, reasons []types.CancellationReason) error
 }
 
-// errAgain asks for another try.
-var errAgain = errors.New("try again")
+// errAgain and errAtOnce ask for another try.
+var (
+	errAgain  = errors.New("try again")
+	errAtOnce = errors.New("try again at once")
+)
 
 // unknownTries bounds the tries whose outcome nobody told; the SDK has then
 // tried each of them three times by itself.
@@ -40,11 +44,12 @@ const unknownTries = 4
 // *fault.Error leaves open whether it happened.
 func (c *Catalog) run(ctx context.Context, doing string, w write) error {
 	var last error
-	unknown := 0
+	unknown, atOnce := 0, true
 	for try := 0; try < c.tries && unknown < unknownTries; try++ {
-		if try > 0 && c.pause(ctx, try) != nil {
+		if !atOnce && c.pause(ctx, try) != nil {
 			break
 		}
+		atOnce = false
 		in, err := w.input(ctx)
 		if err != nil || in == nil {
 			return err
@@ -56,8 +61,10 @@ func (c *Catalog) run(ctx context.Context, doing string, w write) error {
 		var canceled *types.TransactionCanceledException
 		switch {
 		case errors.As(err, &canceled):
-			if err := w.refused(ctx, canceled.CancellationReasons); !errors.Is(err, errAgain) {
-				return err
+			refusal := w.refused(ctx, canceled.CancellationReasons)
+			atOnce = errors.Is(refusal, errAtOnce)
+			if !atOnce && !errors.Is(refusal, errAgain) {
+				return refusal
 			}
 		case throttled(err):
 		case rejected(err):
@@ -76,11 +83,17 @@ func (c *Catalog) run(ctx context.Context, doing string, w write) error {
 // firstPause is about the time that a transaction takes.
 const firstPause = 10 * time.Millisecond
 
-// pause waits before a try, from 1, for a random part of a time that doubles
-// each time, so that writers that collided do not meet again.
+// patience is the number of tries after which a writer presses harder.
+const patience = 8
+
+// pause waits before a try, from 1, for a random part of a time, so that writers
+// that collided do not meet again. The time doubles with each try, up to the
+// longest. After patience tries it becomes shorter again, down to a quarter of
+// that: otherwise whoever comes anew, and pauses little, is always before those
+// that have waited for long. See docs/benchmarks.md.
 func (c *Catalog) pause(ctx context.Context, try int) error {
-	most := c.longest
-	if try < 16 {
+	most := max(c.longest*patience/time.Duration(max(try, patience)), c.longest/4)
+	if try < patience {
 		most = min(most, firstPause<<try)
 	}
 	timer := time.NewTimer(rand.N(most + 1)) //nolint:gosec // no secret
