@@ -10,6 +10,7 @@
 package api
 
 import (
+	"compress/gzip"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -40,8 +41,9 @@ type Config struct {
 	// with itself when it is told to. 0 means no limit.
 	StreamLimit int64
 
-	// ResponseLimit bounds the bytes of a listing. One that is longer ends
-	// early and names a cursor. 0 means no bound: listings are streamed.
+	// ResponseLimit bounds the bytes of a listing as they are sent, compressed if
+	// they are. One that is longer ends early and names a cursor. 0 means no bound:
+	// listings are streamed.
 	ResponseLimit int
 
 	// UploadLimit is the largest body of an upload, in bytes; 0 means no limit.
@@ -56,11 +58,14 @@ type Config struct {
 // API serves the endpoints of one Config.
 type API struct {
 	Config
-	uploads *turns
+	uploads     *turns
+	compressors chan *gzip.Writer // that no listing uses
 }
 
 // New returns an API.
-func New(c Config) *API { return &API{Config: c, uploads: newTurns(c.UploadsAtOnce)} }
+func New(c Config) *API {
+	return &API{Config: c, uploads: newTurns(c.UploadsAtOnce), compressors: newCompressors()}
+}
 
 // Endpoint is one endpoint of the API, and one Lambda function.
 type Endpoint struct {

@@ -120,6 +120,7 @@ func (m *memory) PresignGet(_ context.Context, _, name string, _ time.Duration) 
 type fixture struct {
 	t       *testing.T
 	config  api.Config
+	catalog *sqlite.Catalog
 	objects *memory
 	who     keys.Principal
 	log     *bytes.Buffer
@@ -132,7 +133,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { catalog.Close() })
-	f := &fixture{t: t, objects: &memory{objects: make(map[string][]byte)}, log: new(bytes.Buffer)}
+	f := &fixture{t: t, catalog: catalog, objects: &memory{objects: make(map[string][]byte)}, log: new(bytes.Buffer)}
 	f.who = keys.Principal{Tenant: "acme", KeyID: "key-1", Scopes: []keys.Scope{keys.ScopeWrite}}
 	f.config = api.Config{
 		Service:   dataset.NewService(catalog, f.objects),

@@ -74,7 +74,8 @@ func (a *API) listDatasets(w http.ResponseWriter, r *request) error {
 	if r.dialect.stages {
 		name = "stages"
 	}
-	l := a.startListing(w, name, limit)
+	l := a.startListing(w, r, name, limit)
+	defer l.release()
 	for {
 		for _, d := range page.Datasets {
 			if !l.add(listedRow(d, r.dialect)) {

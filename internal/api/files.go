@@ -35,7 +35,8 @@ func (a *API) listDatasetFiles(w http.ResponseWriter, r *request) error {
 	}
 	end := page.Dataset.NextPosition
 	rows := newFileRows(r.dialect, page.Dataset.Schema)
-	l := a.startListing(w, "files", limit)
+	l := a.startListing(w, r, "files", limit)
+	defer l.release()
 	for {
 		for _, file := range page.Files {
 			if file.Position >= end {

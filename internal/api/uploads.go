@@ -210,7 +210,8 @@ func (a *API) listUploads(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	l := a.startListing(w, "uploads", limit)
+	l := a.startListing(w, r, "uploads", limit)
+	defer l.release()
 	for pages := 1; ; pages++ {
 		for _, u := range page.Uploads {
 			if state != "" && u.State != state {

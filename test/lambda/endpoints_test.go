@@ -2,6 +2,7 @@ package lambda_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -340,6 +341,20 @@ func TestFunctions(t *testing.T) {
 	})
 	step("a large file", func(t *testing.T) { d.checkLargeFile(t, adapted) })
 	step("every delivery", func(t *testing.T) { d.checkDelivery(t, s, adapted) })
+	step("a compressed listing", func(t *testing.T) {
+		plain := d.ok(t, "list-dataset-files", adapted("list-dataset-files", "post")).bytes(t)
+		a := d.ok(t, "list-dataset-files", adapted("list-dataset-files", "post").withHeader("Accept-Encoding", "deflate, gzip"))
+		if encoding := a.MultiValueHeaders.Get("Content-Encoding"); encoding != "gzip" || !a.IsBase64Encoded {
+			t.Fatalf("Content-Encoding %q, base64 %v", encoding, a.IsBase64Encoded)
+		}
+		unzip, err := gzip.NewReader(bytes.NewReader(a.bytes(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if unzipped, err := io.ReadAll(unzip); err != nil || !bytes.Equal(unzipped, plain) {
+			t.Errorf("%s, %v; without compression it is %s", unzipped, err, plain)
+		}
+	})
 	step("delete-dataset-file", func(t *testing.T) {
 		file, err := s.catalog.File(t.Context(), s.tenant, datasetID, "part-0002.parquet")
 		if err != nil {
