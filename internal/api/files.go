@@ -1,14 +1,13 @@
 package api
 
 import (
-	"encoding/json"
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/parqueue/parqueue/internal/dataset"
 	"github.com/parqueue/parqueue/internal/fault"
-	"github.com/parqueue/parqueue/internal/schema"
 )
 
 // filesPage is how many files are read from the catalog at a time.
@@ -34,72 +33,62 @@ func (a *API) listDatasetFiles(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	end := page.Dataset.NextPosition
-	rows := newFileRows(r.dialect, page.Dataset.Schema)
+	rows, err := newFileRows(r, f, page.Dataset.Schema)
+	if err != nil {
+		return err
+	}
 	l := a.startListing(w, r, "files", limit)
 	defer l.release()
+	ctx, stop := context.WithCancel(r.Context())
+	defer stop()
 	for {
+		more := page.More && page.Next < end
+		var ahead <-chan pageRead
+		if count := l.count + len(page.Files); more && (limit == 0 || count < limit) {
+			ahead = a.readAhead(ctx, r, id, page.Next, pageSize(limit, count, filesPage))
+		}
 		for _, file := range page.Files {
 			if file.Position >= end {
 				return l.end("")
 			}
-			if !l.add(rows.row(file)) {
+			if !l.addEncoded(rows.of(file)) {
 				return l.end(cursor(file.Position))
 			}
 		}
-		if from = page.Next; !page.More || from >= end {
+		if !more {
 			return l.end("")
 		}
 		if l.full() {
-			return l.end(cursor(from))
+			return l.end(cursor(page.Next))
 		}
-		page, err = a.Service.Files(r.Context(), r.who, id, from, pageSize(limit, l.count, filesPage))
-		if err != nil {
+		read := <-ahead // there is one: the listing is not full
+		if page, err = read.page, read.err; err != nil {
 			return err
 		}
 	}
 }
 
-// fileRows makes the rows of a listing; the schema, which is the same in all of
-// them, is encoded once.
-type fileRows struct {
-	names  bool
-	schema json.RawMessage
+// pageRead is what came of reading a page.
+type pageRead struct {
+	page dataset.FilePage
+	err  error
 }
 
-func newFileRows(d dialect, s *schema.Schema) fileRows {
-	rows := fileRows{names: d.fileNames}
-	if s != nil && !d.fileNames {
-		rows.schema, _ = encode(s) // strings only: it always encodes
-	}
-	return rows
-}
-
-func (rows fileRows) row(f dataset.File) any {
-	if rows.names {
-		return jsonString(f.Name)
-	}
-	row := fileRow(f)
-	row["schema"] = rows.schema
-	return row
-}
-
-// jsonString encodes a string, as a row that is encoded already.
-func jsonString(s string) string {
-	encoded, _ := encode(s) // a string always encodes
-	return string(encoded)
-}
-
-// fileRow is a file as answers show it.
-func fileRow(f dataset.File) map[string]any {
-	return map[string]any{
-		"file_name":          f.Name,
-		"file_id":            f.ID,
-		"position":           f.Position,
-		"size_bytes":         f.SizeBytes,
-		"row_count":          f.RowCount,
-		"checksum_crc64nvme": f.CRC64NVME,
-		"uploaded_at":        timestamp(f.UploadedAt),
-	}
+// readAhead reads a page while the rows of the one before are written, which
+// takes about as long.
+func (a *API) readAhead(ctx context.Context, r *request, id string, from int64, limit int) <-chan pageRead {
+	read := make(chan pageRead, 1)
+	go func() {
+		var p pageRead
+		defer func() {
+			if defect := recover(); defect != nil { // here it would end the process
+				p.err = fault.Internal("reading a page", panicError{defect})
+			}
+			read <- p
+		}()
+		p.page, p.err = a.Service.Files(ctx, r.who, id, from, limit)
+	}()
+	return read
 }
 
 // cursorPrefix marks a cursor of list-dataset-files, and its version.

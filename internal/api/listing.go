@@ -67,7 +67,7 @@ func (l *listing) full() bool {
 // fits reports whether there is room for a row. The first one has to fit. Of an
 // answer that is compressed it is known what went out, and only bounded what is
 // still to come of the rest.
-func (l *listing) fits(row string) bool {
+func (l *listing) fits(row []byte) bool {
 	switch {
 	case l.most == 0 || l.count == 0:
 		return true
@@ -81,21 +81,25 @@ func (l *listing) fits(row string) bool {
 // add writes a row and reports whether it was written. The first row is written
 // whatever its size, so that a listing always gets on.
 func (l *listing) add(row any) bool {
-	text, ok := row.(string) // rows that are encoded already
-	if !ok {
-		encoded, err := encode(row)
-		if err != nil {
-			l.err = err
-		}
-		text = string(encoded)
+	encoded, err := encode(row)
+	if err != nil {
+		l.err = err
 	}
-	if l.full() || !l.fits(text) {
+	return l.addEncoded(encoded)
+}
+
+// addEncoded is add for a row that is JSON already.
+func (l *listing) addEncoded(row []byte) bool {
+	if l.full() || !l.fits(row) {
 		return false
 	}
 	if l.count > 0 {
 		l.write(",")
 	}
-	l.write(text)
+	if l.err == nil {
+		_, l.err = l.w.Write(row)
+		l.bytes += len(row)
+	}
 	l.count++
 	return l.err == nil
 }
