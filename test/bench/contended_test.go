@@ -30,10 +30,10 @@ type contended struct {
 	dynamo.API
 	contention
 
-	mu      sync.Mutex
-	busy    map[string]bool // items that a transaction works on
-	sent    int             // transactions
-	refused int             // of them
+	mu     sync.Mutex
+	busy   map[string]bool // items that a transaction works on
+	sent   int             // transactions
+	looked int             // items that queries looked at
 }
 
 // GetItem takes its time.
@@ -51,10 +51,15 @@ func (c *contended) TransactWriteItems(ctx context.Context, in *dynamodb.Transac
 	}
 	defer c.end(items)
 	time.Sleep(c.write)
-	out, err := c.API.TransactWriteItems(ctx, in, o...)
-	if err != nil {
+	return c.API.TransactWriteItems(ctx, in, o...)
+}
+
+// Query counts what it looks at.
+func (c *contended) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	out, err := c.API.Query(ctx, in, o...)
+	if err == nil {
 		c.mu.Lock()
-		c.refused++
+		c.looked += int(out.ScannedCount)
 		c.mu.Unlock()
 	}
 	return out, err
@@ -78,7 +83,6 @@ func (c *contended) begin(items []string) []types.CancellationReason {
 		}
 	}
 	if conflict {
-		c.refused++
 		return reasons
 	}
 	for _, item := range items {
