@@ -60,7 +60,7 @@ func (s stores) finishedUploads(b *testing.B, datasetID string, first, count int
 	for i := range ids {
 		f, now := newFile(first+i), time.Now().UTC()
 		u := dataset.Upload{
-			ID: newID("upload-"), DatasetID: datasetID, FileID: f.ID, FileName: f.Name, SizeBytes: f.SizeBytes, PartSize: dataset.MinPartSize,
+			ID: dataset.UploadIDOf(f.ID), DatasetID: datasetID, FileID: f.ID, FileName: f.Name, SizeBytes: f.SizeBytes, PartSize: dataset.MinPartSize,
 			ObjectKey: f.ObjectKey, PartsID: fmt.Sprint("parts-", first+i), State: dataset.UploadOpen, CreatedAt: now, ExpiresAt: now.Add(dataset.UploadLifetime),
 		}
 		if _, err := s.CreateUpload(b.Context(), tenant, u, dataset.Idempotency{}); err != nil {
