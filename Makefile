@@ -79,9 +79,11 @@ GOARCH_x86_64 := amd64
 FUNCTION_GOARCH := $(or $(GOARCH_$(ARCH)),$(error ARCH is arm64 or x86_64, not '$(ARCH)'))
 export ARCH
 
+BUILD_DIR ?= .aws-sam/build
+
 .PHONY: sam-build
 sam-build: ## Build the functions for deployment (ARCH=arm64 or x86_64)
-	$(SAM) build --parameter-overrides Arch=$(ARCH)
+	$(SAM) build --build-dir $(BUILD_DIR) --parameter-overrides Arch=$(ARCH)
 
 # `sam build` calls build-<logical id> for each function of the template, which
 # builds the folder with the same name in kebab case: build-CreateDataset builds
@@ -94,6 +96,16 @@ build-%:
 	GOOS=linux GOARCH=$(FUNCTION_GOARCH) CGO_ENABLED=0 \
 	go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags '-s -w -buildid=' \
 		-o "$$ARTIFACTS_DIR/bootstrap" ./functions/$(call kebab,$*)
+
+# What `sam local` runs is built for this machine, beside what is deployed.
+.PHONY: sam-local
+sam-local: sam-local-build ## Run the functions in the SAM CLI's containers (Docker or Podman)
+	go build -o bin/sam-local ./test/samlocal
+	exec bin/sam-local
+
+.PHONY: sam-local-build
+sam-local-build:
+	$(MAKE) sam-build ARCH=$(if $(filter x86_64,$(shell uname -m)),x86_64,arm64) BUILD_DIR=.aws-sam/local
 
 ##@ Other
 
