@@ -34,12 +34,9 @@ func newAdapter(handler http.Handler, log *slog.Logger) *adapter {
 // Invoke implements lambda.Handler: an event in, an answer out, both as JSON.
 // It returns an error only for a payload that API Gateway did not make.
 func (a *adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	var event events.APIGatewayProxyRequest
-	if err := json.Unmarshal(payload, &event); err != nil {
-		return nil, fmt.Errorf("reading the event: %w", err)
-	}
-	if event.HTTPMethod == "" {
-		return nil, errNoRequest
+	event, err := readEvent(payload)
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := beforeDeadline(ctx)
 	defer cancel()
@@ -55,7 +52,7 @@ func beforeDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // answer runs the handler on an event.
-func (a *adapter) answer(ctx context.Context, event events.APIGatewayProxyRequest) events.APIGatewayProxyResponse {
+func (a *adapter) answer(ctx context.Context, event gatewayEvent) events.APIGatewayProxyResponse {
 	log := a.log.With("request_id", event.RequestContext.RequestID)
 	request, err := newRequest(ctx, event)
 	if err != nil {

@@ -1,7 +1,9 @@
 package lambdahttp
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"strings"
 
@@ -14,12 +16,16 @@ import (
 
 // newRequest turns an event into the request that the caller sent to API
 // Gateway: body decoded, every value of every header and query parameter kept.
-func newRequest(ctx context.Context, event events.APIGatewayProxyRequest) (*http.Request, error) {
-	event.Path = routePath(event)
+func newRequest(ctx context.Context, event gatewayEvent) (*http.Request, error) {
+	event.Path = routePath(event.APIGatewayProxyRequest)
 	var accessor core.RequestAccessor
-	request, err := accessor.EventToRequestWithContext(ctx, event)
+	request, err := accessor.EventToRequestWithContext(ctx, event.APIGatewayProxyRequest)
 	if err != nil {
 		return nil, err
+	}
+	if event.taken != nil {
+		request.Body = io.NopCloser(bytes.NewReader(event.taken))
+		request.ContentLength = int64(len(event.taken))
 	}
 	if host := request.Header.Get("Host"); host != "" {
 		request.Host = host

@@ -35,7 +35,7 @@ func (a *adapter) stream(ctx context.Context, event events.APIGatewayProxyReques
 	}
 	ctx, cancel := beforeDeadline(ctx)
 	log := a.log.With("request_id", event.RequestContext.RequestID)
-	request, err := newRequest(ctx, event)
+	request, err := newRequest(ctx, gatewayEvent{APIGatewayProxyRequest: event})
 	if err != nil {
 		cancel()
 		log.WarnContext(ctx, "unreadable event", "error", err)
