@@ -64,10 +64,11 @@ fuzz: ## Fuzz what reads foreign bytes, FUZZTIME (40000x) for each target
 # PARQUEUE_TEST_LARGE=1 makes the listed datasets as large as the figures say.
 .PHONY: bench
 bench: ## Measure what docs/benchmarks.md has figures of
-	go test -run '^$$' -bench . -benchmem ./internal/footer
+	go test -run '^$$' -bench . -benchmem ./internal/footer ./internal/lambdahttp
 	go test -run '^$$' -bench . ./internal/objectstore ./internal/dataset
 	go test -run '^$$' -bench Append -benchtime 30x -timeout 30m ./test/bench
 	go test -run '^$$' -bench List -benchtime 3x -timeout 60m ./test/bench
+	go test -run '^$$' -bench . -benchtime 40x ./test/lambda
 
 ##@ AWS
 

@@ -25,7 +25,7 @@ const maxBootstrap = 12_000_000
 
 // build builds every function the way that `sam build` does, for this machine,
 // and returns the folder that holds a folder for each.
-func build(t *testing.T, folders []string) string {
+func build(t testing.TB, folders []string) string {
 	t.Helper()
 	out := t.TempDir()
 	for _, folder := range folders {
