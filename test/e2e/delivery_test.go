@@ -4,9 +4,16 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/parqueue/parqueue/internal/testtool"
 )
 
 // TestDelivery downloads a file in every way, as a whole and in parts.
@@ -66,8 +73,8 @@ func TestDelivery(t *testing.T) {
 	if redirected.status != http.StatusSeeOther {
 		t.Fatalf("redirect answered %d %s", redirected.status, redirected.body)
 	}
-	for _, url := range []string{at.URL, redirected.header.Get("Location")} {
-		resp := get(t, url, "bytes=5-")
+	for _, address := range []string{at.URL, redirected.header.Get("Location")} {
+		resp := get(t, address, "bytes=5-")
 		body, err := io.ReadAll(resp.Body)
 		if err != nil || resp.StatusCode != http.StatusPartialContent || !bytes.Equal(body, content[5:]) {
 			t.Errorf("the URL gives %s, %d bytes, %v", resp.Status, len(body), err)
@@ -82,9 +89,9 @@ func TestDelivery(t *testing.T) {
 }
 
 // get fetches a range of a URL.
-func get(t *testing.T, url, byteRange string) *http.Response {
+func get(t *testing.T, address, byteRange string) *http.Response {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,5 +134,54 @@ func TestCurlFollows(t *testing.T) {
 	got := curl("-d", fields("stream"), "-H", "Range: bytes="+itoa(half)+"-", "-H", "If-Range: "+tag)
 	if got.status != http.StatusPartialContent || !bytes.Equal(append(content[:half:half], got.body...), content) {
 		t.Errorf("going on: %d, %d bytes", got.status, len(got.body))
+	}
+}
+
+// TestLibrariesFollow has the unmodified client libraries download a file that is
+// answered with a redirect, as large files are in AWS: a proxy asks for one.
+func TestLibrariesFollow(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, setup{})
+	target, err := url.Parse(srv.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var redirected atomic.Int32
+	redirecting := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			if !strings.Contains(r.In.URL.Path, "/download-from-") {
+				return
+			}
+			body, err := io.ReadAll(r.In.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			body = bytes.Replace(body, []byte("{"), []byte(`{"delivery": "redirect", `), 1)
+			r.Out.Body, r.Out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		},
+		ModifyResponse: func(answer *http.Response) error {
+			if answer.StatusCode == http.StatusSeeOther {
+				redirected.Add(1)
+			}
+			return nil
+		},
+	})
+	defer redirecting.Close()
+	for number, l := range libraries()[:2] {
+		work := t.TempDir()
+		out := filepath.Join(work, "out")
+		content := map[string][]byte{"a.parquet": parquet(t, number)}
+		write(t, work, content)
+		write(t, out, nil)
+		stdout, stderr, err := command(t, work, offline(work), testtool.Python(t, l.venv), script("python", "redirected.py"),
+			l.module, redirecting.URL+l.prefix, srv.key, filepath.Join(work, "a.parquet"), out)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s\n%s", l, err, stdout, stderr)
+		}
+		sameFiles(t, out, content)
+		if got := int(redirected.Load()); got != number+1 {
+			t.Errorf("%s: %d redirects, want %d", l, got, number+1)
+		}
 	}
 }
