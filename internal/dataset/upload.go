@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/parqueue/parqueue/internal/fault"
@@ -179,7 +180,20 @@ func nothingChanged(err error) bool {
 // without anything that a caller named. The last two digits of the id, which are
 // random, spread a tenant's files over S3's partitions.
 func FileKey(tenant, fileID string) string {
-	return "files/" + tenant + "/" + fileID[len(fileID)-2:] + "/" + fileID
+	return FilePrefix + tenant + "/" + fileID[len(fileID)-2:] + "/" + fileID
+}
+
+// FilePrefix begins the keys of all files.
+const FilePrefix = "files/"
+
+// ParseFileKey is the reverse of FileKey. ok is false for any other key.
+func ParseFileKey(key string) (ref FileRef, ok bool) {
+	parts := strings.Split(key, "/")
+	if len(parts) != 4 || !IDCanExist(parts[1]) || !IDCanExist(parts[3]) || len(parts[3]) < 2 {
+		return FileRef{}, false
+	}
+	ref = FileRef{Tenant: parts[1], FileID: parts[3]}
+	return ref, FileKey(ref.Tenant, ref.FileID) == key
 }
 
 // Schema is the schema of a received file.

@@ -24,6 +24,7 @@ type Store interface {
 	dataset.Uploads
 	dataset.FileRecords
 	dataset.Purges
+	dataset.Progress
 	keys.Store
 }
 

@@ -183,6 +183,23 @@ func recordTests() map[string]func(*testing.T, *env) {
 				t.Fatalf("listed %v", nameList(got))
 			}
 		},
+		"how far a task is": func(t *testing.T, e *env) {
+			task := newName("task-")
+			if got, err := e.Progress(e.ctx, task); err != nil || got != nil {
+				t.Fatalf("got %q, %v", got, err)
+			}
+			for _, state := range []string{"{}", `{"after": "x"}`} {
+				if err := e.SaveProgress(e.ctx, task, []byte(state)); err != nil {
+					t.Fatal(err)
+				}
+				if got, err := e.Progress(e.ctx, task); err != nil || string(got) != state {
+					t.Fatalf("got %q, %v; want %q", got, err, state)
+				}
+			}
+			if got, err := e.Progress(e.ctx, newName("task-")); err != nil || got != nil {
+				t.Fatalf("of another task got %q, %v", got, err)
+			}
+		},
 		"of an append and a claim one wins": func(t *testing.T, e *env) {
 			d := e.create(t)
 			appends := 0

@@ -39,6 +39,8 @@
 //	AbortUpload              dynamodb:GetItem, dynamodb:UpdateItem
 //	FileRecords              dynamodb:BatchGetItem
 //	ClaimFile                dynamodb:GetItem, dynamodb:UpdateItem
+//	Progress                 dynamodb:GetItem
+//	SaveProgress             dynamodb:UpdateItem
 //	AddKey                   dynamodb:PutItem
 //	Keys                     dynamodb:Query, dynamodb:BatchGetItem
 //	RevokeKey                dynamodb:GetItem, dynamodb:UpdateItem

@@ -27,6 +27,7 @@ import (
 //	L#<tenant>               <upload id>      an upload of the tenant; expires with it
 //	L#<tenant>#<dataset id>  <upload id>      the same upload, as one of its dataset
 //	I#<tenant>#<hash>        #                a request under an Idempotency-Key; expires
+//	P#<task>                 #                how far a task is that runs now and then, such as the sweeper's
 //	K#<hash>                 #                an API key
 //	KEYS                     <key id>         which hash and tenant a key id has
 //	DELETED                  <time>#<tenant>#<dataset id>  a deleted dataset that is still to be purged
@@ -67,6 +68,8 @@ func nameSK(name string) string                 { return namePrefix + name }
 func keyPK(hash [32]byte) string                { return "K#" + hex.EncodeToString(hash[:]) }
 
 func recordPK(tenant, fileID string) string { return "R#" + tenant + "#" + fileID }
+
+func taskPK(task string) string { return "P#" + task }
 
 func uploadPK(tenant, uploadID string) string { return recordPK(tenant, dataset.FileIDOf(uploadID)) }
 

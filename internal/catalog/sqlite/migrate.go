@@ -157,6 +157,12 @@ ALTER TABLE datasets ADD COLUMN deleted_by TEXT;
 ALTER TABLE datasets ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX datasets_listed ON datasets (tenant, id) WHERE deleted_at IS NULL;
 CREATE INDEX datasets_to_purge ON datasets (deleted_at, tenant, id) WHERE deleted_at IS NOT NULL AND purged = 0;
+`, `
+-- How far tasks are that run now and then.
+CREATE TABLE tasks (
+	name     TEXT PRIMARY KEY NOT NULL,
+	progress BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 `}
 }
 

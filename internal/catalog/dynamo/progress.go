@@ -1,0 +1,40 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/parqueue/parqueue/internal/dataset"
+)
+
+var _ dataset.Progress = (*Catalog)(nil)
+
+// Progress implements dataset.Progress.
+func (c *Catalog) Progress(ctx context.Context, task string) ([]byte, error) {
+	i, err := c.get(ctx, "reading how far a task is", key(taskPK(task), onlySK))
+	if err != nil {
+		return nil, err
+	}
+	f := fields{item: i}
+	state := f.binary("progress")
+	return state, f.err
+}
+
+// SaveProgress implements dataset.Progress.
+func (c *Catalog) SaveProgress(ctx context.Context, task string, state []byte) error {
+	_, err := c.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &c.table, Key: key(taskPK(task), onlySK),
+		UpdateExpression:          aws.String("SET progress = :progress"),
+		ExpressionAttributeValues: item{":progress": binary(state)},
+	})
+	if err != nil && throttled(err) {
+		return busy(err)
+	}
+	if err != nil {
+		return fmt.Errorf("saving how far a task is: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package sweep
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/parqueue/parqueue/internal/dataset"
+)
+
+// taskName is what the catalog keeps the progress under.
+const taskName = "sweep"
+
+// progress is how far the sweeper is. A pass that is saved as finished up to some
+// place was finished up to there by somebody, so that of two sweepers at a time
+// the one that saves last only has some things looked at twice.
+type progress struct {
+	// Since is when the catalog was first swept. Whatever is older and unknown is
+	// left alone: this catalog may not be the one that knows it. Without that, a
+	// store whose table was replaced by an empty one would be emptied as well.
+	Since time.Time `json:"since"`
+
+	Last     time.Time `json:"last"`      // when the last finished pass began
+	LastFull time.Time `json:"last_full"` // and the last that asked about every object, and in which nothing failed
+
+	// The pass under way, if Started is not zero.
+	Started time.Time `json:"started"`
+	Full    bool      `json:"full"`
+	Failed  bool      `json:"failed"`   // something was left, for the next pass, which is a full one
+	PartsAt place     `json:"parts_at"` // behind which open parts are to be looked at
+	Parts   bool      `json:"parts"`    // all open parts were
+	After   string    `json:"after"`    // the key behind which objects are
+}
+
+// place is where a listing of open parts goes on.
+type place struct{ Key, ID string }
+
+// load reads the progress, or begins it.
+func (s *Sweeper) load(ctx context.Context) (*progress, error) {
+	state, err := s.catalog.Progress(ctx, taskName)
+	if err != nil {
+		return nil, fmt.Errorf("reading how far the sweeper is: %w", err)
+	}
+	var p progress
+	if state != nil {
+		if err := json.Unmarshal(state, &p); err != nil {
+			return nil, fmt.Errorf("reading how far the sweeper is: %w", err)
+		}
+	}
+	if p.Since.IsZero() {
+		p.Since = s.now().UTC()
+		return &p, s.save(ctx, &p)
+	}
+	return &p, nil
+}
+
+func (s *Sweeper) save(ctx context.Context, p *progress) error {
+	state, err := json.Marshal(p)
+	if err == nil {
+		err = s.catalog.SaveProgress(ctx, taskName, state)
+	}
+	if err != nil {
+		return fmt.Errorf("saving how far the sweeper is: %w", err)
+	}
+	return nil
+}
+
+// begin begins a pass if none is under way and it is time. It reports whether one
+// is under way then.
+func (p *progress) begin(now time.Time, t Timing) bool {
+	if !p.Started.IsZero() {
+		return true
+	}
+	if now.Sub(p.Last) < t.Every {
+		return false
+	}
+	*p = progress{
+		Since: p.Since, Last: p.Last, LastFull: p.LastFull,
+		Started: now.UTC(), Full: p.Last.IsZero() || now.Sub(p.LastFull) >= t.FullEvery,
+	}
+	return true
+}
+
+// finish ends the pass.
+func (p *progress) finish() {
+	p.Last = p.Started
+	switch {
+	case p.Failed:
+		p.LastFull = time.Time{}
+	case p.Full:
+		p.LastFull = p.Started
+	}
+	p.Started = time.Time{}
+}
+
+// due reports whether the catalog is to be asked about an object in this pass. A
+// full one asks about all that are old enough. Any other asks about an object when
+// it has just become old enough, and when the time of the upload that it may be of
+// is over since the last pass: that is a lifetime after it was completed, and at
+// the latest two after it was created, which S3 says is when it was modified. What
+// a full pass alone finds are the objects of files that were deleted, if a crash
+// left them, and those that took longer than the grace to arrive.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+func (p *progress) due(modified time.Time, grace time.Duration) bool {
+	if p.Full {
+		return !modified.After(p.Started.Add(-grace))
+	}
+	for _, age := range []time.Duration{grace, dataset.UploadLifetime + grace, 2*dataset.UploadLifetime + grace} {
+		if modified.After(p.Last.Add(-age)) && !modified.After(p.Started.Add(-age)) {
+			return true
+		}
+	}
+	return false
+}
