@@ -21,6 +21,9 @@ import (
 // listBucket is the action that lets a caller know that an object is not there.
 const listBucket = "s3:ListBucket"
 
+// listParts is the action that lets a caller see the uploads in parts under way.
+const listParts = "s3:ListBucketMultipartUploads"
+
 // calls are the IAM actions that functions used, one for each request to a store.
 type calls struct {
 	mu   sync.Mutex
@@ -130,6 +133,15 @@ func tableActions(r *http.Request) ([]string, error) {
 // request for anything but a file needs none that any function has.
 func objectActions(r *http.Request) ([]string, error) {
 	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	switch query := r.URL.Query(); {
+	case key != "":
+	case r.Method == http.MethodGet && query.Has("list-type") && query.Get("prefix") == "files/":
+		return []string{listBucket}, nil
+	case r.Method == http.MethodGet && query.Has("uploads") && query.Get("prefix") == "files/":
+		return []string{listParts}, nil
+	case r.Method == http.MethodPost && query.Has("delete"):
+		return []string{"s3:DeleteObject"}, nil
+	}
 	if !strings.HasPrefix(key, "files/") {
 		return []string{"s3 outside of files/: " + r.URL.Path}, nil
 	}

@@ -1,0 +1,82 @@
+package lambda_test
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/parqueue/parqueue/internal/dataset"
+	"github.com/parqueue/parqueue/internal/objectstore"
+	"github.com/parqueue/parqueue/internal/sweep"
+)
+
+// checkSweep has the sweeper remove what crashes could have left days ago, and
+// nothing that the calls before it listed.
+func (d *deployment) checkSweep(t *testing.T, s *stores) {
+	objects := objectstore.New(s.bucket.Client, s.bucket.Bucket)
+	orphan := dataset.FileKey(s.tenant, "file-"+uuid.NewString())
+	if _, err := objects.Put(t.Context(), orphan, strings.NewReader("orphan"), -1); err != nil {
+		t.Fatal(err)
+	}
+	unfinished := dataset.FileKey(s.tenant, "file-"+uuid.NewString())
+	if _, err := objects.CreateParts(t.Context(), unfinished); err != nil {
+		t.Fatal(err)
+	}
+	before, _, err := objects.List(t.Context(), dataset.FilePrefix, "", 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	makeOlder(t, s.bucket.Dir, 3*24*time.Hour)
+	if err := s.catalog.SaveProgress(t.Context(), "sweep", []byte(`{"since": "2026-01-01T00:00:00Z"}`)); err != nil {
+		t.Fatal(err)
+	}
+
+	var report sweep.Report
+	d.functions[sweepName].invoke(t, sample(t, sweepName, "schedule"), &report)
+	if !report.Finished || !report.Full || report.Objects != len(before) || report.RemovedObjects != 1 || report.RemovedBytes != 6 ||
+		report.AbortedParts != 1 || report.Found[sweep.Orphan] != 2 || report.Failed != 0 {
+		t.Fatalf("swept %+v", report)
+	}
+	after, _, err := objects.List(t.Context(), dataset.FilePrefix, "", 1000)
+	if err != nil || len(after) != len(before)-1 {
+		t.Fatalf("%d objects, and before %d: %v", len(after), len(before), err)
+	}
+	for _, o := range after {
+		if o.Key == orphan {
+			t.Errorf("%s stayed", orphan)
+		}
+	}
+	if open, _, err := objects.ListOpenParts(t.Context(), dataset.FilePrefix, "", "", 10); err != nil || len(open) != 0 {
+		t.Errorf("open are %+v, %v", open, err)
+	}
+	var again sweep.Report // until it is time for another pass
+	d.functions[sweepName].invoke(t, sample(t, sweepName, "schedule"), &again)
+	if !again.Finished || again.Objects != 0 {
+		t.Errorf("swept again: %+v", again)
+	}
+	log := d.functions[sweepName].log.String()
+	if lines := strings.Count(log, `"msg":"swept"`); lines != 2 || !bytes.Contains([]byte(log), []byte(`"removed_objects":1`)) {
+		t.Errorf("logged %d reports:\n%s", lines, log)
+	}
+}
+
+// makeOlder takes everything in a store's folder back in time.
+func makeOlder(t *testing.T, dir string, by time.Duration) {
+	t.Helper()
+	at := time.Now().Add(-by)
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chtimes(path, at, at)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
