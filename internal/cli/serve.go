@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/parqueue/parqueue/internal/server"
+	"github.com/parqueue/parqueue/internal/sweep"
 )
 
 // defaultDataDir is where the local server keeps its data.
@@ -16,6 +18,7 @@ const defaultDataDir = ".parqueue"
 func newServe() *cobra.Command {
 	var c server.Config
 	var quiet bool
+	var sweepEvery time.Duration
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the whole of Parqueue in this process, on loopback",
@@ -26,6 +29,10 @@ func newServe() *cobra.Command {
 			level := slog.LevelInfo
 			if quiet {
 				level = slog.LevelWarn
+			}
+			if sweepEvery > 0 {
+				timing := sweep.Timing{Every: sweepEvery, FullEvery: sweepEvery, Grace: sweepEvery}
+				c.Sweeping = server.Sweeping{First: sweepEvery, Every: sweepEvery, Timing: timing}
 			}
 			c.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			return server.Run(cmd.Context(), c, func(r server.Ready) {
@@ -38,6 +45,8 @@ func newServe() *cobra.Command {
 	flags.StringVar(&c.DataDir, "data", defaultDataDir, "folder that holds everything")
 	flags.BoolVar(&c.AllowRemote, "allow-remote", false, "listen on an address that other machines reach")
 	flags.BoolVar(&quiet, "quiet", false, "log warnings and errors only")
+	flags.DurationVar(&sweepEvery, "sweep-every", 0, "for tests: sweep that often, and so soon after what a crash left")
+	_ = flags.MarkHidden("sweep-every") // it fails for a flag that is not there
 	return cmd
 }
 

@@ -29,6 +29,7 @@ import (
 	"github.com/parqueue/parqueue/internal/fault"
 	"github.com/parqueue/parqueue/internal/keys"
 	"github.com/parqueue/parqueue/internal/objectstore"
+	"github.com/parqueue/parqueue/internal/sweep"
 )
 
 // Config says where a server listens and keeps its data.
@@ -37,6 +38,7 @@ type Config struct {
 	DataDir     string // made if it is not there
 	AllowRemote bool   // listen on addresses that other machines reach
 	Log         *slog.Logger
+	Sweeping    Sweeping
 }
 
 // Ready describes a server that answers.
@@ -79,18 +81,21 @@ func Run(ctx context.Context, c Config, ready func(Ready)) error {
 	if err != nil {
 		return err
 	}
+	s.sweeping = c.Sweeping
 	err = s.serve(ctx, listener, ready)
 	return errors.Join(err, s.close())
 }
 
 // stores are what a server keeps its data in.
 type stores struct {
-	dataDir string
-	log     *slog.Logger
-	s3      *embeddeds3.Server
-	catalog *sqlite.Catalog
-	service *dataset.Service
-	purging *purging
+	dataDir  string
+	log      *slog.Logger
+	s3       *embeddeds3.Server
+	catalog  *sqlite.Catalog
+	objects  *objectstore.Store
+	service  *dataset.Service
+	purging  *purging
+	sweeping Sweeping
 }
 
 // open starts the object store first: it holds the lock on the data folder.
@@ -116,7 +121,7 @@ func open(ctx context.Context, dataDir string, log *slog.Logger) (*stores, error
 	objects := objectstore.New(client, bucket)
 	purging := newPurging(dataset.NewPurger(catalog, catalog, objects, nil), log)
 	service := dataset.NewService(catalog, objects, dataset.WithUploads(catalog, objects), dataset.WithPurge(purging.want))
-	return &stores{dataDir: dataDir, log: log, s3: s3, catalog: catalog, service: service, purging: purging}, nil
+	return &stores{dataDir: dataDir, log: log, s3: s3, catalog: catalog, objects: objects, service: service, purging: purging}, nil
 }
 
 func (s *stores) close() error { return errors.Join(s.s3.Close(), s.catalog.Close()) }
@@ -143,7 +148,11 @@ func (s *stores) serve(ctx context.Context, listener net.Listener, ready func(Re
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
-	defer s.inBackground(ctx)()
+	endOfBackground, err := s.inBackground(ctx)
+	if err != nil {
+		return err
+	}
+	defer endOfBackground()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(listener) }()
 	ready(Ready{URL: localURL(listener.Addr()), DataDir: s.dataDir, KeyFile: keyFile})
@@ -164,14 +173,20 @@ func (s *stores) serve(ctx context.Context, listener net.Listener, ready func(Re
 
 // inBackground begins what a server does beside answering. The function that it
 // returns ends that, before the stores are closed.
-func (s *stores) inBackground(ctx context.Context) (end func()) {
+func (s *stores) inBackground(ctx context.Context) (end func(), err error) {
+	sweeping := s.sweeping.withDefaults()
+	sweeper := sweep.New(s.objects, s.catalog, sweep.WithTiming(sweeping.Timing))
+	if err := sweeper.Prepare(ctx); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { s.purging.run(ctx) })
+	running.Go(func() { sweeping.run(ctx, sweeper, s.log) })
 	return func() {
 		cancel()
 		running.Wait()
-	}
+	}, nil
 }
 
 // authorization is the header, or "" when it is there twice: who reads the first

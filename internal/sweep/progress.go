@@ -49,7 +49,7 @@ func (s *Sweeper) load(ctx context.Context) (*progress, error) {
 		}
 	}
 	if p.Since.IsZero() {
-		p.Since = s.now().UTC()
+		p.Since = s.now().UTC().Truncate(time.Second) // as a store tells when an object was stored
 		return &p, s.save(ctx, &p)
 	}
 	return &p, nil
