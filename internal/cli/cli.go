@@ -2,10 +2,13 @@
 // standard output, everything else to standard error; an error is a line that
 // begins with "error:" and one that begins with "hint:" and says what to do.
 //
-// Exit codes: 0 done, 1 failed, 2 wrong usage.
+// Exit codes: 0 done, 1 failed, 2 wrong usage. `parqueue doctor` ends with 1 when
+// it found something and with 3 when it failed.
 //
 // The package needs no IAM actions of its own; `parqueue keys --table` needs
-// those of the key store in internal/catalog/dynamo.
+// those of the key store in internal/catalog/dynamo, and `parqueue doctor --table`
+// those of Keys, Datasets, Files, File, FileRecords and Progress there and, of
+// internal/objectstore, those of List, ListOpenParts and Stat.
 package cli
 
 import (
@@ -26,7 +29,9 @@ import (
 // Exit codes.
 const (
 	exitFailed = 1
+	exitFound  = 1 // doctor's, which fails with exitBlind
 	exitUsage  = 2
+	exitBlind  = 3
 )
 
 // Main runs a command line and returns the exit code.
@@ -47,8 +52,22 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "error: %v\nhint: Run `%s --help`.\n", usage, usage.command)
 		return exitUsage
 	}
-	printError(stderr, err)
-	return exitFailed
+	code := exitFailed
+	var exit exitError
+	if errors.As(err, &exit) {
+		err, code = exit.error, exit.code
+	}
+	if err != nil {
+		printError(stderr, err)
+	}
+	return code
+}
+
+// exitError ends with another exit code than exitFailed, without an error if it
+// has none.
+type exitError struct {
+	error
+	code int
 }
 
 // printError shows a fault as a person needs it. The cause is shown as well:
@@ -91,7 +110,7 @@ func newRoot() *cobra.Command {
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{err, c.CommandPath()} })
-	root.AddCommand(newServe(), newKeys(), newVersion())
+	root.AddCommand(newServe(), newKeys(), newDoctor(), newVersion())
 	return root
 }
 

@@ -8,9 +8,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/parqueue/parqueue/internal/cli"
+	"github.com/parqueue/parqueue/internal/embeddeds3/embeddeds3test"
 )
 
 func TestMain(m *testing.M) {
+	embeddeds3test.RunChild()
 	testscript.Main(m, map[string]func(){
 		"parqueue": func() { os.Exit(cli.Main(os.Args[1:], os.Stdout, os.Stderr)) },
 	})

@@ -58,8 +58,7 @@ func (at *keyStore) use(ctx context.Context, call func(keys.Store) error) error 
 	}
 	path := server.CatalogFile(at.dataDir)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return fault.Newf(fault.CodeInvalidRequest, "Start `parqueue serve` with that folder once, or name another with --data or a deployment's table with --table.",
-			"There is no Parqueue data in %s.", at.dataDir)
+		return server.ErrNoData(at.dataDir)
 	}
 	catalog, err := sqlite.Open(ctx, path)
 	if err != nil {

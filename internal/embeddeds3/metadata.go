@@ -70,6 +70,15 @@ func chooseMetadata(root, sidecarDir string, log *slog.Logger) (storer meta.Meta
 	if err := os.MkdirAll(sidecarDir, 0o700); err != nil {
 		return nil, "", fmt.Errorf("embedded S3: making the metadata folder: %w", err)
 	}
+	return metadataThere(sidecarDir)
+}
+
+// metadataThere is the storer that a folder is used with, whose sidecar files are
+// in sidecarDir if it has any.
+func metadataThere(sidecarDir string) (storer meta.MetadataStorer, dir string, err error) {
+	if _, statErr := os.Stat(sidecarDir); os.IsNotExist(statErr) {
+		return withoutPartList{meta.XattrMeta{}}, "", nil
+	}
 	side, err := meta.NewSideCar(sidecarDir)
 	if err != nil {
 		return nil, "", fmt.Errorf("embedded S3: opening the metadata folder: %w", err)

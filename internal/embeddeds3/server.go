@@ -73,6 +73,9 @@ type Config struct {
 	// operation, and before the client hears of it. It must be quick and safe for
 	// concurrent use.
 	OnObjectCreated func(bucket, key string)
+	// ReadOnly serves a folder that is there already and changes nothing in it, so
+	// that another process may be using it meanwhile. Writes are refused.
+	ReadOnly bool
 }
 
 // Server is a running store.
@@ -80,7 +83,7 @@ type Server struct {
 	endpoint string
 	gateway  *s3api.S3ApiServer
 	backend  *store
-	lock     io.Closer
+	lock     io.Closer     // nil when it only reads
 	grace    time.Duration // for requests that run when Close is called
 
 	closeOnce sync.Once
@@ -103,6 +106,9 @@ func (s *Server) Endpoint() string { return s.endpoint }
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
+	}
+	if cfg.ReadOnly {
+		return startClaimed(ctx, cfg)
 	}
 	lock, err := claim(cfg.Dir)
 	if err != nil {
@@ -203,16 +209,20 @@ func startOnce(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	listening := make(chan struct{})
-	gateway, err := s3api.New(be,
-		middlewares.RootUserConfig{Access: cfg.AccessKey, Secret: cfg.SecretKey}, cfg.Region,
-		accounts{auth.NewIAMServiceSingle(auth.Account{}), cfg.UploadKey}, nil, nil, nil, nil,
+	options := []s3api.Option{
 		s3api.WithConcurrencyLimiter(maxConnections, maxRequests),
 		s3api.WithMpMaxParts(maxParts),
 		s3api.WithKeepAlive(),
 		s3api.WithQuiet(),
 		s3api.WithDisableACL(),
 		s3api.WithOnListen(func() { close(listening) }),
-	)
+	}
+	if cfg.ReadOnly {
+		options = append(options, s3api.WithReadOnly())
+	}
+	gateway, err := s3api.New(be,
+		middlewares.RootUserConfig{Access: cfg.AccessKey, Secret: cfg.SecretKey}, cfg.Region,
+		accounts{auth.NewIAMServiceSingle(auth.Account{}), cfg.UploadKey}, nil, nil, nil, nil, options...)
 	if err != nil {
 		be.Shutdown()
 		return nil, fmt.Errorf("embedded S3: making the gateway: %w", err)
@@ -287,7 +297,10 @@ func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), s.grace)
 		defer cancel()
-		s.closeErr = errors.Join(s.backend.running.wait(ctx), s.stop(), s.lock.Close())
+		s.closeErr = errors.Join(s.backend.running.wait(ctx), s.stop())
+		if s.lock != nil {
+			s.closeErr = errors.Join(s.closeErr, s.lock.Close())
+		}
 	})
 	return s.closeErr
 }

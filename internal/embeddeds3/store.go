@@ -63,6 +63,9 @@ func newStore(cfg Config) (*store, error) {
 	buckets := make(map[string]string, len(cfg.Buckets))
 	for _, name := range cfg.Buckets {
 		buckets[name] = filepath.Join(root, name)
+		if cfg.ReadOnly {
+			continue
+		}
 		// The gateway stages writes in these; without them its first writes take a
 		// slower path.
 		staging := filepath.Join(buckets[name], posix.MetaTmpMultipartDir)
@@ -70,10 +73,7 @@ func newStore(cfg Config) (*store, error) {
 			return nil, fmt.Errorf("embedded S3: making the bucket %s: %w", name, err)
 		}
 	}
-	if err := os.MkdirAll(root, 0o700); err != nil {
-		return nil, fmt.Errorf("embedded S3: making the folder of the buckets: %w", err)
-	}
-	attributes, sidecarDir, err := chooseMetadata(root, filepath.Join(cfg.Dir, "metadata"), cfg.Logger)
+	attributes, sidecarDir, err := openMetadata(cfg, root)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +82,9 @@ func newStore(cfg Config) (*store, error) {
 		return nil, fmt.Errorf("embedded S3: writing the access list: %w", err)
 	}
 	for name, dir := range buckets {
+		if cfg.ReadOnly {
+			break
+		}
 		if err := tidy(filepath.Join(dir, posix.MetaTmpDir), time.Now()); err != nil {
 			return nil, fmt.Errorf("embedded S3: tidying the bucket %s: %w", name, err)
 		}
@@ -99,6 +102,18 @@ func newStore(cfg Config) (*store, error) {
 		posix: p, root: root, attributes: attributes, sidecar: sidecarDir, buckets: buckets, acl: acl,
 		log: cfg.Logger, created: cfg.OnObjectCreated, syncFile: makeDurable,
 	}, nil
+}
+
+// openMetadata finds where the metadata of objects is, or goes.
+func openMetadata(cfg Config, root string) (storer meta.MetadataStorer, dir string, err error) {
+	sidecarDir := filepath.Join(cfg.Dir, "metadata")
+	if cfg.ReadOnly {
+		return metadataThere(sidecarDir)
+	}
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, "", fmt.Errorf("embedded S3: making the folder of the buckets: %w", err)
+	}
+	return chooseMetadata(root, sidecarDir, cfg.Logger)
 }
 
 // String names the backend in the gateway's logs.

@@ -1,6 +1,8 @@
 package sweep
 
 import (
+	"context"
+	"fmt"
 	"time"
 
 	"github.com/parqueue/parqueue/internal/dataset"
@@ -48,6 +50,25 @@ func openParts(o dataset.OpenParts) thing {
 	t := thing{key: o.Key, partsID: o.ID, at: o.StartedAt}
 	t.ref, t.ok = dataset.ParseFileKey(o.Key)
 	return t
+}
+
+// ask has the catalog say what became of the file ids of things.
+func ask(ctx context.Context, catalog dataset.FileRecords, things []thing) error {
+	if len(things) == 0 {
+		return nil
+	}
+	refs := make([]dataset.FileRef, len(things))
+	for i, t := range things {
+		refs[i] = t.ref
+	}
+	records, err := catalog.FileRecords(ctx, refs)
+	if err != nil {
+		return fmt.Errorf("asking the catalog: %w", err)
+	}
+	for i := range things {
+		things[i].record = records[i]
+	}
+	return nil
 }
 
 // judge says why a thing is not needed at a moment. It must be old enough, and

@@ -36,23 +36,27 @@ type progress struct {
 // place is where a listing of open parts goes on.
 type place struct{ Key, ID string }
 
+// readProgress reads the progress; the zero one is of a catalog that was never
+// swept.
+func readProgress(ctx context.Context, catalog dataset.Progress) (p progress, err error) {
+	state, err := catalog.Progress(ctx, taskName)
+	if err == nil && state != nil {
+		err = json.Unmarshal(state, &p)
+	}
+	if err != nil {
+		return p, fmt.Errorf("reading how far the sweeper is: %w", err)
+	}
+	return p, nil
+}
+
 // load reads the progress, or begins it.
 func (s *Sweeper) load(ctx context.Context) (*progress, error) {
-	state, err := s.catalog.Progress(ctx, taskName)
-	if err != nil {
-		return nil, fmt.Errorf("reading how far the sweeper is: %w", err)
-	}
-	var p progress
-	if state != nil {
-		if err := json.Unmarshal(state, &p); err != nil {
-			return nil, fmt.Errorf("reading how far the sweeper is: %w", err)
-		}
-	}
-	if p.Since.IsZero() {
+	p, err := readProgress(ctx, s.catalog)
+	if err == nil && p.Since.IsZero() {
 		p.Since = s.now().UTC().Truncate(time.Second) // as a store tells when an object was stored
-		return &p, s.save(ctx, &p)
+		err = s.save(ctx, &p)
 	}
-	return &p, nil
+	return &p, err
 }
 
 func (s *Sweeper) save(ctx context.Context, p *progress) error {

@@ -97,22 +97,13 @@ func (s *sweeping) stepObjects(ctx context.Context) (last bool, err error) {
 // unneeded asks the catalog about things, and returns those that may go: what has
 // to be claimed is claimed.
 func (s *sweeping) unneeded(ctx context.Context, things []thing) ([]*thing, error) {
-	if len(things) == 0 {
-		return nil, nil
-	}
-	refs := make([]dataset.FileRef, len(things))
-	for i, t := range things {
-		refs[i] = t.ref
-	}
-	records, err := s.catalog.FileRecords(ctx, refs)
-	if err != nil {
-		return nil, fmt.Errorf("asking the catalog: %w", err)
+	if err := ask(ctx, s.catalog, things); err != nil {
+		return nil, err
 	}
 	s.report.Asked += len(things)
 	var found []*thing
 	for i := range things {
 		t := &things[i]
-		t.record = records[i]
 		if t.kind = t.judge(s.now(), s.progress.Since); t.kind != needed {
 			s.report.Found[t.kind]++
 			found = append(found, t)

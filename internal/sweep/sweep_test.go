@@ -304,9 +304,9 @@ func TestSweepLeavesAloneWhatIsOlderThanTheCatalog(t *testing.T) {
 // A pass that is cut off is continued, page by page.
 func TestSweepIsContinued(t *testing.T) {
 	b := newBench(t)
-	for range 1100 {
+	for n := range 1100 {
 		b.file("orphan")
-		b.store.open(dataset.FileKey(tenant, "file-"+uuid.NewString()), "1", b.now)
+		b.store.open(dataset.FileKey(tenant, "file-direct"), fmt.Sprintf("%04d", n), b.now)
 	}
 	b.wait(2 * day)
 	removed, aborted := 0, 0

@@ -59,6 +59,7 @@ type order struct {
 	AccessKey string
 	SecretKey string
 	UploadKey embeddeds3.UploadKey
+	ReadOnly  bool
 	command   []string // what runs the child; the test binary alone if empty
 }
 
@@ -97,8 +98,8 @@ func serve(given string) error {
 	}
 	server, err := embeddeds3.Start(context.Background(), embeddeds3.Config{
 		Dir: o.Dir, Address: o.Address, AccessKey: o.AccessKey, SecretKey: o.SecretKey,
-		UploadKey: &o.UploadKey,
-		Region:    region, Buckets: []string{Bucket, Inbox},
+		UploadKey: &o.UploadKey, ReadOnly: o.ReadOnly,
+		Region: region, Buckets: []string{Bucket, Inbox},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	if err != nil {
@@ -135,6 +136,9 @@ type Option func(*order)
 // InDir uses a data folder instead of a fresh one, for example that of a store
 // that was stopped or killed.
 func InDir(dir string) Option { return func(o *order) { o.Dir = dir } }
+
+// ReadOnly has the store change nothing in its folder.
+func ReadOnly() Option { return func(o *order) { o.ReadOnly = true } }
 
 // OnSmallDisk puts the data folder on a disk of its own, in memory, of a size.
 // Where none can be mounted, testtool.SmallDisk says what becomes of the test.
