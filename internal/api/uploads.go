@@ -43,7 +43,7 @@ func (a *API) createUpload(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	noteReplay(w, view.Replayed)
-	return writeJSON(w, http.StatusOK, uploadView(view))
+	return writeJSON(w, http.StatusOK, a.uploadView(view))
 }
 
 // newUpload reads what create-upload is told.
@@ -103,7 +103,7 @@ func (a *API) getUpload(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	r.dataset = view.DatasetID
-	row := uploadView(view)
+	row := a.uploadView(view)
 	arrived := make([]any, len(view.Arrived))
 	for i, p := range view.Arrived {
 		arrived[i] = map[string]any{"part_number": p.Number, "size_bytes": p.SizeBytes}
@@ -140,13 +140,13 @@ func (a *API) completeUpload(w http.ResponseWriter, r *request) error {
 	}
 	r.dataset = done.Upload.DatasetID
 	noteReplay(w, done.Replayed)
-	return writeJSON(w, http.StatusOK, completedRow(w, done))
+	return writeJSON(w, http.StatusOK, a.completedRow(w, done))
 }
 
 // completedRow is an upload that is complete, as the file that it is if it was
 // appended.
-func completedRow(w http.ResponseWriter, done dataset.Completing) map[string]any {
-	row := uploadRow(done.Upload)
+func (a *API) completedRow(w http.ResponseWriter, done dataset.Completing) map[string]any {
+	row := a.uploadRow(done.Upload)
 	if done.Upload.State == dataset.UploadAppended {
 		file := done.Upload.File()
 		w.Header().Set(positionHeader, strconv.FormatInt(file.Position, 10))
@@ -176,7 +176,7 @@ func (a *API) abortUpload(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	r.dataset = u.DatasetID
-	return writeJSON(w, http.StatusOK, uploadRow(u))
+	return writeJSON(w, http.StatusOK, a.uploadRow(u))
 }
 
 // listUploads answers with the uploads of a dataset, or of all, newest first.
@@ -214,10 +214,10 @@ func (a *API) listUploads(w http.ResponseWriter, r *request) error {
 	defer l.release()
 	for pages := 1; ; pages++ {
 		for _, u := range page.Uploads {
-			if state != "" && u.State != state {
+			if state != "" && a.Service.StateOf(u) != state {
 				continue
 			}
-			if !l.add(uploadRow(u)) {
+			if !l.add(a.uploadRow(u)) {
 				return l.end(after)
 			}
 			after = u.ID
@@ -243,10 +243,10 @@ func (f fields) uploadState() (dataset.UploadState, error) {
 		return "", err
 	}
 	switch state := dataset.UploadState(text); state {
-	case "", dataset.UploadOpen, dataset.UploadComplete, dataset.UploadAppended, dataset.UploadAborted:
+	case "", dataset.UploadOpen, dataset.UploadComplete, dataset.UploadAppended, dataset.UploadAborted, dataset.UploadExpired:
 		return state, nil
 	}
-	return "", fault.New(fault.CodeInvalidRequest, "The field \"state\" is none that an upload has.", "The states are open, complete, appended and aborted; leave it out for all.")
+	return "", fault.New(fault.CodeInvalidRequest, "The field \"state\" is none that an upload has.", "The states are open, complete, expired, appended and aborted; leave it out for all.")
 }
 
 // appendFiles appends finished uploads in the order given.
@@ -284,7 +284,7 @@ func noteReplay(w http.ResponseWriter, replayed bool) {
 }
 
 // uploadRow is an upload as answers show it.
-func uploadRow(u dataset.Upload) map[string]any {
+func (a *API) uploadRow(u dataset.Upload) map[string]any {
 	row := map[string]any{
 		"upload_id":  u.ID,
 		"dataset_id": u.DatasetID,
@@ -292,7 +292,7 @@ func uploadRow(u dataset.Upload) map[string]any {
 		"size_bytes": u.SizeBytes,
 		"part_size":  u.PartSize,
 		"part_count": u.PartCount(),
-		"state":      u.State,
+		"state":      a.Service.StateOf(u),
 		"created_at": timestamp(u.CreatedAt),
 		"expires_at": timestamp(u.ExpiresAt),
 	}
@@ -308,9 +308,9 @@ func uploadRow(u dataset.Upload) map[string]any {
 }
 
 // uploadView is an upload with where a stretch of its parts goes.
-func uploadView(v dataset.UploadView) map[string]any {
-	row := uploadRow(v.Upload)
-	if v.State != dataset.UploadOpen {
+func (a *API) uploadView(v dataset.UploadView) map[string]any {
+	row := a.uploadRow(v.Upload)
+	if row["state"] != dataset.UploadOpen {
 		return row
 	}
 	urls := make([]any, len(v.URLs))

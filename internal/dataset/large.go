@@ -196,6 +196,14 @@ func (s *Service) addURLs(ctx context.Context, view *UploadView, from, limit int
 	return nil
 }
 
+// StateOf is the state of an upload as people are told it.
+func (s *Service) StateOf(u Upload) UploadState {
+	if u.Expired(s.now()) {
+		return UploadExpired
+	}
+	return u.State
+}
+
 // findUpload returns an upload that the caller may see. One of a dataset that the key
 // does not reach looks like one that is not there.
 // Errors: CodeForbidden; CodeUploadNotFound; CodeDatasetNotFound when the dataset

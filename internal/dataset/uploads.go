@@ -21,6 +21,10 @@ const (
 	UploadAborted  UploadState = "aborted"  // its bytes are gone, or are to go
 )
 
+// UploadExpired is what people are told of an upload that is open or complete and
+// whose time is over. No catalog holds it: the sweeper aborts such an upload.
+const UploadExpired UploadState = "expired"
+
 // UploadLifetime is how long an upload may stay open, and after that how long
 // it may stay complete. The bucket's lifecycle rule for unfinished parts waits a
 // day longer.
