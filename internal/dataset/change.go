@@ -53,7 +53,7 @@ func (s *Service) Update(ctx context.Context, who keys.Principal, datasetID stri
 }
 
 // DeleteFile takes a file out of a dataset, and then removes its bytes. Where the
-// second fails an object stays behind that nothing refers to; repeating the
+// second fails an object stays behind for the sweeper; repeating the
 // request under the same Idempotency-Key tries it again.
 // Errors: CodeForbidden, and those of Catalog.DeleteFile.
 func (s *Service) DeleteFile(ctx context.Context, who keys.Principal, datasetID, name, idempotencyKey string) (Deleted, error) {

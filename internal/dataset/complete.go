@@ -230,7 +230,7 @@ func (s *Service) reject(ctx context.Context, who keys.Principal, u Upload, why 
 	if err != nil {
 		return fmt.Errorf("giving %s up: %w", u.ID, errors.Join(err, why))
 	}
-	_ = s.removeAborted(ctx, aborted) // what stays behind nobody refers to, and abort-upload removes it
+	_ = s.removeAborted(ctx, aborted) // what stays behind nobody refers to, and the sweeper removes it
 	var f *fault.Error
 	errors.As(why, &f) // it is one
 	return ofUpload(f.With("state", string(UploadAborted)), u)

@@ -139,7 +139,7 @@ func (s *Service) beginParts(ctx context.Context, who keys.Principal, n NewUploa
 }
 
 // dropParts throws the parts of an upload away that no catalog knows. When that
-// fails the bucket's lifecycle rule does it.
+// fails the sweeper does it.
 func (s *Service) dropParts(ctx context.Context, u Upload) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTime)
 	defer cancel()

@@ -85,7 +85,7 @@ func (s *Service) receiveLarge(ctx context.Context, r *Received, body io.Reader,
 const discardTime = 10 * time.Second
 
 // Discard removes what Receive stored. When that fails an object stays behind
-// that nothing refers to; it does no harm but for its room.
+// that nothing refers to; the sweeper removes it.
 func (s *Service) Discard(ctx context.Context, r *Received) {
 	if r == nil || r.held != nil {
 		return
@@ -93,7 +93,8 @@ func (s *Service) Discard(ctx context.Context, r *Received) {
 	s.remove(ctx, r.objectKey)
 }
 
-// remove deletes an object that nothing refers to. When that fails it stays.
+// remove deletes an object that nothing refers to. When that fails it stays, for
+// the sweeper.
 func (s *Service) remove(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTime)
 	defer cancel()

@@ -87,12 +87,12 @@ func (m *model) decide(s *state, r, t, head int8) verdict {
 		return verdict{kind: refused, outcome: uploadAborted}
 	case taken && m.has(nameCondition):
 		return verdict{kind: refused, outcome: nameExists}
-	case moved:
-		return verdict{kind: again}
 	case !m.appendable(s, r, ids) && m.has(retryAborted):
 		return verdict{kind: refused, outcome: tryAgain}
 	case !m.appendable(s, r, ids):
 		return verdict{kind: refused, outcome: uploadAborted}
+	case moved:
+		return verdict{kind: again}
 	}
 	return m.append(s, r, t, ids, head)
 }

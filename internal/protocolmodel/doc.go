@@ -17,7 +17,8 @@
 //	gives up                     an error that leaves the outcome open; the bytes are kept
 //	discards its bytes           dataset.Service.Discard
 //	creates, completes …         the session of a large upload: open, complete, appended or aborted
-//	the sweeper claims           a session is aborted, or a tombstone is written under the id of a direct upload's file
+//	the sweeper claims           Catalog.ClaimFile: a session is aborted, or a tombstone is written under the id of a direct upload's file
+//	the sweeper deletes          sweep.Sweeper, after the claim, or after it was cut off behind one
 //	the deleter unlists          DeleteFile
 //	readable is now …            DynamoDB shows another item of a transaction, in no particular order
 //	the reader lists             Catalog.Files
