@@ -7,7 +7,7 @@
 //
 // The package needs no IAM actions of its own; `parqueue keys --table` needs
 // those of the key store in internal/catalog/dynamo, and `parqueue doctor --table`
-// those of Keys, Datasets, Files, File, FileRecords and Progress there and, of
+// those of Keys, Datasets, DeletedDatasets, Files, File, FileRecords and Progress there and, of
 // internal/objectstore, those of List, ListOpenParts and Stat.
 package cli
 

@@ -26,6 +26,7 @@ import (
 type examined interface {
 	dataset.Catalog
 	sweep.Inspected
+	dataset.Purges
 	keys.Store
 }
 
@@ -113,8 +114,25 @@ func inspect(ctx context.Context, catalog examined, objects *objectstore.Store, 
 	}
 	return sweep.Inspection{
 		Store: objects, Catalog: catalog, Verifier: dataset.NewService(catalog, objects),
-		Tenants: tenants, Grace: grace, Now: time.Now,
+		Tenants: tenants, Grace: grace, Now: time.Now, Deleting: func(ctx context.Context) ([]sweep.Finding, error) { return deleting(ctx, catalog) },
 	}.Run(ctx)
+}
+
+// deleting finds the datasets that were deleted and not purged to the end.
+func deleting(ctx context.Context, catalog dataset.Purges) (found []sweep.Finding, err error) {
+	const limit = 100
+	for after, more := (dataset.DeletedDataset{}), true; more; {
+		page, err := catalog.DeletedDatasets(ctx, after, limit)
+		if err != nil {
+			return nil, fmt.Errorf("looking for deleted datasets: %w", err)
+		}
+		for _, d := range page {
+			found = append(found, sweep.Finding{Kind: sweep.Deleting, Tenant: d.Tenant, DatasetID: d.ID, At: d.DeletedAt})
+			after = d
+		}
+		more = len(page) == limit
+	}
+	return found, nil
 }
 
 // advice is what doctor says of each kind, the worst first.
@@ -168,7 +186,7 @@ func describe(f sweep.Finding) string {
 	case f.FileName != "":
 		return fmt.Sprintf("%q in %s of %s, %d bytes", f.FileName, f.DatasetID, f.Tenant, f.SizeBytes)
 	case f.Key == "":
-		return fmt.Sprintf("%s of %s", f.DatasetID, f.Tenant)
+		return fmt.Sprintf("%s of %s, deleted %s", f.DatasetID, f.Tenant, f.At.Format(time.RFC3339))
 	case f.Parts:
 		return fmt.Sprintf("%s, in parts, begun %s", f.Key, f.At.Format(time.RFC3339))
 	}

@@ -110,7 +110,13 @@ func makeSick(t *testing.T, catalog *dynamo.Catalog, objects *objectstore.Store)
 		_, err = catalog.CreateUpload(ctx, tenant, u, dataset.Idempotency{})
 		must(err)
 	}
+	const deleted = "dataset-0193b0a6-5b7e-7c61-9d4b-2f6f0e8f3a12"
+	_, err = catalog.CreateDataset(ctx, tenant, dataset.Dataset{ID: deleted, CreatedAt: now}, dataset.Idempotency{})
+	must(err)
+	_, err = catalog.DeleteDataset(ctx, dataset.DatasetDeletion{ID: "deletion-2", Tenant: tenant, DatasetID: deleted})
+	must(err)
 	return map[string]sweep.Kind{
+		"":                sweep.Deleting,
 		missing.ObjectKey: sweep.Missing, short.ObjectKey: sweep.WrongSize, gone.ObjectKey: sweep.Leftover, key("orphan"): sweep.Orphan,
 		"files/acme/xx/file-misplaced": sweep.Foreign, key("expired"): sweep.Expired,
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/parqueue/parqueue/internal/fault"
 	"github.com/parqueue/parqueue/internal/keys"
 	"github.com/parqueue/parqueue/internal/objectstore"
+	"github.com/parqueue/parqueue/internal/sweep"
 	"github.com/parqueue/parqueue/internal/testtool"
 )
 
@@ -461,6 +462,11 @@ func (d *deployment) checkDeleteDataset(t *testing.T, s *stores, adapted func(fu
 		}
 		if purged {
 			break
+		}
+		var swept sweep.Report // the purge begins at the sweeper's next invocation
+		d.functions[sweepName].invoke(t, sample(t, sweepName, "schedule"), &swept)
+		if files := at(swept.Tasks, "purge", "Files"); files != 6.0 {
+			t.Errorf("swept %+v", swept)
 		}
 		if done, err := purger.Purge(t.Context()); err != nil || done.Datasets != 1 {
 			t.Errorf("purged %+v, %v", done, err)
