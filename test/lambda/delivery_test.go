@@ -87,7 +87,7 @@ func TestTimeouts(t *testing.T) {
 func (d *deployment) checkDelivery(t *testing.T, s *stores, adapted func(function, name string) event) {
 	const function = "download-from-dataset"
 	atOnce, large := largeParquet(t, largestUpload), largeParquet(t, largeFile)
-	bytesAnd := []string{"dynamodb:GetItem", "s3:GetObject"}
+	bytesAnd := []string{"dynamodb:BatchGetItem", "s3:GetObject"}
 	tag := ""
 	for _, test := range []struct {
 		name, file, how string
