@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -355,6 +356,7 @@ func TestPutSurvivesKill(t *testing.T) {
 	s3store := embeddeds3test.Start(t)
 	store := through(s3store, &network{hits: func(*http.Request) bool { return false }})
 	var acknowledged sync.Map // key to size
+	var count atomic.Int32
 	var loaders sync.WaitGroup
 	for loader, size := range []int{64 << 10, 64 << 10, 9 * mib} {
 		loaders.Go(func() {
@@ -364,10 +366,13 @@ func TestPutSurvivesKill(t *testing.T) {
 					return
 				}
 				acknowledged.Store(key, size)
+				count.Add(1)
 			}
 		})
 	}
-	time.Sleep(time.Second)
+	for began := time.Now(); count.Load() < 20 && time.Since(began) < 30*time.Second; {
+		time.Sleep(10 * time.Millisecond)
+	}
 	s3store.Kill()
 	loaders.Wait()
 
