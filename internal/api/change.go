@@ -23,8 +23,8 @@ func (a *API) getDataset(w http.ResponseWriter, r *request) error {
 	return writeJSON(w, http.StatusOK, datasetRow(d, r.dialect))
 }
 
-// updateDataset changes the name, the metadata, or both; what the request leaves
-// out stays as it is.
+// updateDataset changes the name, the metadata and the ingest order; what the
+// request leaves out stays as it is.
 func (a *API) updateDataset(w http.ResponseWriter, r *request) error {
 	key, err := idempotencyKey(r.Header)
 	if err != nil {
@@ -53,6 +53,13 @@ func (f fields) changes() (c dataset.Changes, err error) {
 			return c, err
 		}
 		c.Name = &name
+	}
+	if _, ok := f["ingest_order"]; ok {
+		order, err := f.ingestOrder()
+		if err != nil {
+			return c, err
+		}
+		c.IngestOrder = &order
 	}
 	c.IfVersion, err = f.ifVersion("change")
 	return c, err

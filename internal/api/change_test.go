@@ -301,3 +301,27 @@ func TestScopesOfChanges(t *testing.T) {
 		t.Errorf("the dataset is %v", got)
 	}
 }
+
+func TestIngestOrder(t *testing.T) {
+	f := newFixture(t)
+	_, usual := f.post("/create-dataset", `{}`)
+	status, named := f.post("/create-dataset", `{"ingest_order":"name"}`)
+	if status != http.StatusOK || usual["ingest_order"] != "arrival" || named["ingest_order"] != "name" {
+		t.Fatalf("%d %v %v", status, usual, named)
+	}
+	for _, wrong := range []string{`"size"`, `"Name"`, `7`, `null`} {
+		if status, answer := f.post("/create-dataset", `{"ingest_order":`+wrong+`}`); status != http.StatusBadRequest || answer["code"] != "invalid_request" {
+			t.Errorf("created with %s: %d %v", wrong, status, answer)
+		}
+		if status, answer := f.post("/update-dataset", `{"dataset_id":"`+named["dataset_id"].(string)+`","ingest_order":`+wrong+`}`); status != http.StatusBadRequest || answer["code"] != "invalid_request" {
+			t.Errorf("updated to %s: %d %v", wrong, status, answer)
+		}
+	}
+	for _, order := range []string{"arrival", "name"} {
+		status, updated := f.post("/update-dataset", `{"dataset_id":"`+usual["dataset_id"].(string)+`","ingest_order":"`+order+`"}`)
+		_, got := f.post("/get-dataset", `{"dataset_id":"`+usual["dataset_id"].(string)+`"}`)
+		if status != http.StatusOK || updated["ingest_order"] != order || got["ingest_order"] != order || got["name"] != "" {
+			t.Errorf("%d %v, then %v", status, updated, got)
+		}
+	}
+}

@@ -11,7 +11,8 @@ import (
 )
 
 // createDataset adds an empty dataset. The clients send GET without a body;
-// POST takes a name and metadata.
+// POST takes a name, metadata and
+// an ingest order.
 func (a *API) createDataset(w http.ResponseWriter, r *request) error {
 	key, err := idempotencyKey(r.Header)
 	if err != nil {
@@ -28,12 +29,25 @@ func (a *API) createDataset(w http.ResponseWriter, r *request) error {
 	if _, given := f["name"]; !given {
 		name = r.URL.Query().Get("name") // a GET has no body to put it in
 	}
-	created, err := a.Service.Create(r.Context(), r.who, name, f["metadata"], key)
+	order, err := f.ingestOrder()
+	if err != nil {
+		return err
+	}
+	created, err := a.Service.Create(r.Context(), r.who, dataset.NewDataset{Name: name, Metadata: f["metadata"], IngestOrder: order}, key)
 	if err != nil {
 		return err
 	}
 	r.dataset = created.ID
 	return writeJSON(w, http.StatusOK, datasetRow(created, r.dialect))
+}
+
+// ingestOrder reads the field "ingest_order".
+func (f fields) ingestOrder() (dataset.IngestOrder, error) {
+	text, err := f.text("ingest_order")
+	if err != nil {
+		return "", err
+	}
+	return dataset.ParseIngestOrder(text)
 }
 
 // How many datasets are read from the catalog at a time: few at first, and more
@@ -102,6 +116,7 @@ func datasetRow(d dataset.Dataset, dialect dialect) map[string]any {
 	row := listedRow(d, dialect)
 	row["version"] = d.Version
 	row["next_position"] = d.NextPosition
+	row["ingest_order"] = d.IngestOrder.String()
 	row["metadata"] = json.RawMessage("{}")
 	if d.Metadata != nil {
 		row["metadata"] = d.Metadata

@@ -55,6 +55,7 @@ type Update struct {
 	DatasetID   string
 	Name        *string
 	Metadata    json.RawMessage
+	IngestOrder *IngestOrder
 	IfVersion   int64 // the version that the dataset must have, or 0 for any
 	Idempotency Idempotency
 }
@@ -116,8 +117,8 @@ type FilePage struct {
 // with the same arguments: the ids in an Append and in a Deletion make its
 // repetition safe even without an Idempotency-Key.
 type Catalog interface {
-	// CreateDataset adds an empty dataset. d needs ID, Name, Metadata and
-	// CreatedAt. Under a known Idempotency-Key it adds nothing and returns the
+	// CreateDataset adds an empty dataset. d needs ID, Name, Metadata,
+	// IngestOrder and CreatedAt. Under a known Idempotency-Key it adds nothing and returns the
 	// dataset that the key created. The id of a dataset that was deleted creates
 	// no other one.
 	// Errors: CodeIdempotencyKeyReused; CodeDatasetNotFound when the dataset was

@@ -12,24 +12,25 @@ import (
 
 // Changes are what Update changes of a dataset. What is nil stays as it is.
 type Changes struct {
-	Name      *string
-	Metadata  json.RawMessage // a JSON object
-	IfVersion int64           // the version that the dataset must have, or 0 for any
+	Name        *string
+	Metadata    json.RawMessage // a JSON object
+	IngestOrder *IngestOrder
+	IfVersion   int64 // the version that the dataset must have, or 0 for any
 }
 
-// Update changes a dataset's name, its metadata, or both, and returns it as it
-// is then.
+// Update changes a dataset's name, its metadata, its ingest order, or several of
+// them, and returns it as it is then.
 // Errors: CodeForbidden, CodeInvalidRequest, CodeInvalidName,
 // CodeInvalidMetadata, and those of Catalog.UpdateDataset.
 func (s *Service) Update(ctx context.Context, who keys.Principal, datasetID string, c Changes, idempotencyKey string) (Dataset, error) {
 	if err := authorize(who, keys.ScopeWrite, datasetID); err != nil {
 		return Dataset{}, err
 	}
-	if c.Name == nil && c.Metadata == nil {
-		return Dataset{}, fault.New(fault.CodeInvalidRequest, "There is nothing to change: the request has no name and no metadata.",
-			`Send "name", "metadata" or both; what is left out stays as it is.`)
+	if c.Name == nil && c.Metadata == nil && c.IngestOrder == nil {
+		return Dataset{}, fault.New(fault.CodeInvalidRequest, "There is nothing to change: the request has no name, no metadata and no ingest_order.",
+			`Send "name", "metadata", "ingest_order" or several of them; what is left out stays as it is.`)
 	}
-	u := Update{Tenant: who.Tenant, DatasetID: datasetID, Name: c.Name, IfVersion: c.IfVersion}
+	u := Update{Tenant: who.Tenant, DatasetID: datasetID, Name: c.Name, IngestOrder: c.IngestOrder, IfVersion: c.IfVersion}
 	operation := []string{"update", datasetID, strconv.FormatInt(c.IfVersion, 10)}
 	if c.Name != nil {
 		if err := checkDatasetName(*c.Name); err != nil {
@@ -43,6 +44,9 @@ func (s *Service) Update(ctx context.Context, who keys.Principal, datasetID stri
 			return Dataset{}, err
 		}
 		operation = append(operation, "metadata", string(u.Metadata))
+	}
+	if c.IngestOrder != nil {
+		operation = append(operation, "ingest order", c.IngestOrder.String())
 	}
 	u.Idempotency = idempotency(idempotencyKey, operation...)
 	updated, err := s.catalog.UpdateDataset(ctx, u)

@@ -12,6 +12,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/parqueue/parqueue/internal/fault"
 	"github.com/parqueue/parqueue/internal/schema"
 )
 
@@ -30,6 +31,41 @@ type Dataset struct {
 	NextPosition   int64           // the position that the next append takes
 	Schema         *schema.Schema  // nil until the first file
 	SchemaFile     string          // the name of the file that set it, or ""
+	IngestOrder    IngestOrder     // of files that come by the inbox
+}
+
+// IngestOrder says when a dataset takes the files that are in the inbox for it.
+type IngestOrder string
+
+// The ingest orders.
+const (
+	IngestArrival IngestOrder = ""     // each as soon as it has arrived; callers write "arrival"
+	IngestName    IngestOrder = "name" // as lists of names in the inbox say, and not before
+)
+
+// arrival is IngestArrival as callers write it, who can't leave a value empty
+// to change it.
+const arrival = "arrival"
+
+// String is the order as callers write it.
+func (o IngestOrder) String() string {
+	if o == IngestArrival {
+		return arrival
+	}
+	return string(o)
+}
+
+// ParseIngestOrder reads an order as callers write it; "" is the usual one.
+// Errors: CodeInvalidRequest.
+func ParseIngestOrder(text string) (IngestOrder, error) {
+	switch text {
+	case "", arrival:
+		return IngestArrival, nil
+	case string(IngestName):
+		return IngestName, nil
+	}
+	return "", fault.New(fault.CodeInvalidRequest, `The field "ingest_order" is neither "arrival" nor "name".`,
+		`Send "name" to have the files of the inbox wait for a list of their names, or leave it out.`)
 }
 
 // File is one file of a dataset. Everything but the catalog's answer to an

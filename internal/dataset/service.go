@@ -100,9 +100,17 @@ func newID(prefix string) (string, error) {
 	return prefix + id.String(), nil
 }
 
-// Create adds an empty dataset. name and metadata may be empty.
+// NewDataset is what a caller says of a dataset that it creates. All of it may be
+// empty.
+type NewDataset struct {
+	Name        string
+	Metadata    json.RawMessage // a JSON object
+	IngestOrder IngestOrder
+}
+
+// Create adds an empty dataset.
 // Errors: CodeForbidden, CodeInvalidName, CodeInvalidMetadata, CodeIdempotencyKeyReused.
-func (s *Service) Create(ctx context.Context, who keys.Principal, name string, metadata json.RawMessage, idempotencyKey string) (Dataset, error) {
+func (s *Service) Create(ctx context.Context, who keys.Principal, n NewDataset, idempotencyKey string) (Dataset, error) {
 	if err := authorize(who, keys.ScopeWrite, ""); err != nil {
 		return Dataset{}, err
 	}
@@ -110,10 +118,10 @@ func (s *Service) Create(ctx context.Context, who keys.Principal, name string, m
 		return Dataset{}, fault.New(fault.CodeForbidden, "This key is limited to certain datasets, so it can't create one.",
 			"Use a key that reaches all of the tenant's datasets.")
 	}
-	if err := checkDatasetName(name); err != nil {
+	if err := checkDatasetName(n.Name); err != nil {
 		return Dataset{}, err
 	}
-	metadata, err := checkMetadata(metadata)
+	metadata, err := checkMetadata(n.Metadata)
 	if err != nil {
 		return Dataset{}, err
 	}
@@ -122,8 +130,12 @@ func (s *Service) Create(ctx context.Context, who keys.Principal, name string, m
 		return Dataset{}, err
 	}
 	now := s.now().UTC().Truncate(time.Microsecond)
-	d := Dataset{ID: id, Name: name, Metadata: metadata, CreatedAt: now, UpdatedAt: now}
-	idem := idempotency(idempotencyKey, "create", name, string(metadata))
+	d := Dataset{ID: id, Name: n.Name, Metadata: metadata, IngestOrder: n.IngestOrder, CreatedAt: now, UpdatedAt: now}
+	operation := []string{"create", n.Name, string(metadata)}
+	if n.IngestOrder != IngestArrival {
+		operation = append(operation, "ingest order", n.IngestOrder.String())
+	}
+	idem := idempotency(idempotencyKey, operation...)
 	created, err := s.catalog.CreateDataset(ctx, who.Tenant, d, idem)
 	if err != nil {
 		return Dataset{}, fmt.Errorf("creating a dataset: %w", err)

@@ -182,7 +182,7 @@ func newUploading(t testing.TB, size int64) *uploading {
 	}
 	t.Cleanup(func() { u.catalog.Close() })
 	u.Service = dataset.NewService(u.catalog, u.store, dataset.WithUploads(u.catalog, u.store), dataset.WithClock(clock))
-	d, err := u.Create(t.Context(), writer, "", nil, "")
+	d, err := u.Create(t.Context(), writer, dataset.NewDataset{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ func datasetTests() map[string]func(*testing.T, *env) {
 			d := e.newDataset()
 			d.Name = "日本 \"quoted\" <&> \U0001F4E6"
 			d.Metadata = json.RawMessage(`{"a":[1,2.50,null],"é":"\u0000"}`)
+			d.IngestOrder = dataset.IngestName
 			made, err := e.CreateDataset(e.ctx, e.tenant, d, dataset.Idempotency{})
 			if err != nil {
 				t.Fatal(err)

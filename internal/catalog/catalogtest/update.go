@@ -21,6 +21,8 @@ func updateTests() map[string]func(*testing.T, *env) {
 				{Metadata: json.RawMessage(`{"a":"日本"}`)},
 				{Name: new("two \"quoted\" :name #name"), Metadata: json.RawMessage(`{}`)},
 				{Name: new("")},
+				{IngestOrder: new(dataset.IngestName)},
+				{Name: new("three"), IngestOrder: new(dataset.IngestArrival)},
 				{},
 			} {
 				u.Tenant, u.DatasetID = e.tenant, want.ID
@@ -33,6 +35,9 @@ func updateTests() map[string]func(*testing.T, *env) {
 				}
 				if u.Metadata != nil {
 					want.Metadata = u.Metadata
+				}
+				if u.IngestOrder != nil {
+					want.IngestOrder = *u.IngestOrder
 				}
 				if want.Version++; !got.UpdatedAt.After(want.UpdatedAt) {
 					t.Errorf("updated at %v, before that %v", got.UpdatedAt, want.UpdatedAt)

@@ -48,6 +48,9 @@ func newHead(tenant string, d dataset.Dataset) item {
 	if d.Metadata != nil {
 		i["metadata"] = text(string(d.Metadata))
 	}
+	if d.IngestOrder != dataset.IngestArrival {
+		i["ingest_order"] = text(string(d.IngestOrder))
+	}
 	i["created_at"] = moment(d.CreatedAt)
 	i["updated_at"] = moment(d.CreatedAt)
 	i["dataset_version"] = number(firstVersion)
@@ -76,6 +79,9 @@ func readHead(i item) (head, error) {
 	}
 	if f.has("dataset_version") {
 		h.Version = f.number("dataset_version")
+	}
+	if f.has("ingest_order") {
+		h.IngestOrder = dataset.IngestOrder(f.text("ingest_order"))
 	}
 	if f.has("metadata") {
 		h.Metadata = json.RawMessage(f.text("metadata"))

@@ -46,6 +46,10 @@ func (c *Catalog) change(u dataset.Update) types.TransactWriteItem {
 		set = append(set, "metadata = :metadata")
 		values[":metadata"] = text(string(u.Metadata))
 	}
+	if u.IngestOrder != nil {
+		set = append(set, "ingest_order = :order")
+		values[":order"] = text(string(*u.IngestOrder))
+	}
 	condition := isThere
 	if u.IfVersion != 0 {
 		values[":version"] = number(u.IfVersion)

@@ -19,8 +19,8 @@ type row struct {
 }
 
 const (
-	selectHead  = `SELECT number, id, name, metadata, created_at, updated_at, files, bytes, rows, next_position, version, schema_key, NULL FROM datasets `
-	selectWhole = `SELECT number, id, name, metadata, created_at, updated_at, files, bytes, rows, next_position, version, schema_key, body
+	selectHead  = `SELECT number, id, name, metadata, created_at, updated_at, files, bytes, rows, next_position, version, ingest_order, schema_key, NULL FROM datasets `
+	selectWhole = `SELECT number, id, name, metadata, created_at, updated_at, files, bytes, rows, next_position, version, ingest_order, schema_key, body
 		FROM datasets LEFT JOIN schemas ON dataset = number `
 	whereID    = `WHERE tenant = ? AND id = ? AND deleted_at IS NULL`
 	selectPage = selectWhole + `WHERE tenant = ? AND id < ? AND deleted_at IS NULL ORDER BY id DESC LIMIT ?`
@@ -38,7 +38,7 @@ func scanDataset(s scanner) (row, error) {
 		schema   []byte
 	)
 	err := s.Scan(&r.number, &r.ID, &r.Name, &metadata, (*moment)(&r.CreatedAt), (*moment)(&r.UpdatedAt),
-		&r.FileCount, &r.TotalSizeBytes, &r.TotalRows, &r.NextPosition, &r.Version, &r.schemaKey, &schema)
+		&r.FileCount, &r.TotalSizeBytes, &r.TotalRows, &r.NextPosition, &r.Version, &r.IngestOrder, &r.schemaKey, &schema)
 	if err != nil {
 		return row{}, err
 	}
@@ -154,8 +154,8 @@ func (c *Catalog) CreateDataset(ctx context.Context, tenant string, d dataset.Da
 func (c *Catalog) insertDataset(ctx context.Context, tx *sql.Tx, tenant string, d dataset.Dataset, idem dataset.Idempotency) error {
 	metadata := sql.NullString{String: string(d.Metadata), Valid: d.Metadata != nil}
 	created := moment(d.CreatedAt)
-	_, err := tx.ExecContext(ctx, `INSERT INTO datasets (tenant, id, name, metadata, created_at, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, id) DO NOTHING`, tenant, d.ID, d.Name, metadata, created, created)
+	_, err := tx.ExecContext(ctx, `INSERT INTO datasets (tenant, id, name, metadata, ingest_order, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, id) DO NOTHING`, tenant, d.ID, d.Name, metadata, d.IngestOrder, created, created)
 	if err != nil {
 		return err
 	}
@@ -198,9 +198,12 @@ func (c *Catalog) update(ctx context.Context, tx *sql.Tx, d row, u dataset.Updat
 	if u.Metadata != nil {
 		d.Metadata = u.Metadata
 	}
+	if u.IngestOrder != nil {
+		d.IngestOrder = *u.IngestOrder
+	}
 	metadata := sql.NullString{String: string(d.Metadata), Valid: d.Metadata != nil}
-	_, err := tx.ExecContext(ctx, `UPDATE datasets SET name = ?, metadata = ?, version = version + 1, updated_at = ? WHERE number = ?`,
-		d.Name, metadata, moment(c.now()), d.number)
+	_, err := tx.ExecContext(ctx, `UPDATE datasets SET name = ?, metadata = ?, ingest_order = ?, version = version + 1, updated_at = ? WHERE number = ?`,
+		d.Name, metadata, d.IngestOrder, moment(c.now()), d.number)
 	if err != nil {
 		return err
 	}

@@ -163,6 +163,8 @@ CREATE TABLE tasks (
 	name     TEXT PRIMARY KEY NOT NULL,
 	progress BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+`, `
+ALTER TABLE datasets ADD COLUMN ingest_order TEXT NOT NULL DEFAULT '';
 `}
 }
 
