@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 
 	"github.com/parqueue/parqueue/internal/fault"
@@ -22,11 +21,13 @@ func statusOf(code fault.Code) int {
 		return http.StatusUnauthorized
 	case fault.CodeForbidden:
 		return http.StatusForbidden
-	case fault.CodeDatasetNotFound, fault.CodeFileNotFound, fault.CodeRouteNotFound, fault.CodeKeyNotFound, fault.CodeUploadNotFound:
+	case fault.CodeDatasetNotFound, fault.CodeFileNotFound, fault.CodeRouteNotFound, fault.CodeKeyNotFound, fault.CodeUploadNotFound,
+		fault.CodeRejectionNotFound:
 		return http.StatusNotFound
 	case fault.CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
-	case fault.CodeFileExists, fault.CodeSchemaMismatch, fault.CodeVersionMismatch, fault.CodeConflict, fault.CodeUploadClosed, fault.CodeUploadIncomplete:
+	case fault.CodeFileExists, fault.CodeSchemaMismatch, fault.CodeVersionMismatch, fault.CodeConflict, fault.CodeUploadClosed, fault.CodeUploadIncomplete,
+		fault.CodeOrderStopped:
 		return http.StatusConflict
 	case fault.CodeFileChanged:
 		return http.StatusPreconditionFailed
@@ -74,15 +75,7 @@ func renderError(w http.ResponseWriter, r *request, err error) {
 	case http.StatusRequestedRangeNotSatisfiable:
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%v", f.Details["size_bytes"]))
 	}
-	body := make(map[string]any, len(f.Details)+4)
-	maps.Copy(body, f.Details)
-	body["error"] = f.Message
-	body["message"] = f.Message // what the older clients and samples read
-	body["code"] = f.Code
-	if f.Hint != "" {
-		body["hint"] = f.Hint
-	}
-	writeJSON(w, status, body)
+	writeJSON(w, status, f.Body())
 }
 
 // encode is json.Marshal without the escapes that only HTML needs: people read

@@ -59,7 +59,7 @@ func (s *Service) CompleteUpload(ctx context.Context, who keys.Principal, id, ch
 // which the catalog knows, and removes its object: the abort may have looked for
 // it too early. An upload that the catalog no longer knows went with its dataset.
 func (s *Service) abortedMeanwhile(ctx context.Context, who keys.Principal, u Upload, err error) error {
-	if aboutTheFile(err) {
+	if AboutTheFile(err) {
 		return err // it was reject that aborted the upload
 	}
 	now, lookErr := s.uploads.Upload(ctx, who.Tenant, u.ID)
@@ -112,7 +112,7 @@ func (s *Service) assemble(ctx context.Context, who keys.Principal, u Upload, ch
 	if checksum != "" && checksum != stored.CRC64NVME {
 		return Upload{}, schema.Schema{}, errOtherChecksum(u)
 	}
-	info, err := s.readFooter(ctx, u)
+	info, err := ReadFooter(ctx, s.opener(u.ObjectKey), u.SizeBytes)
 	if err != nil {
 		return Upload{}, schema.Schema{}, s.reject(ctx, who, u, err)
 	}
@@ -196,22 +196,28 @@ func checkArrived(u Upload, arrived []Part) error {
 // when it is no Parquet.
 const headBytes = 512
 
-// readFooter checks an object's first bytes and its footer: two ranged reads,
+// ReadFooter checks an object's first bytes and its footer: two ranged reads,
 // and a third for a footer of more than 64 KiB, whatever the object's size.
-func (s *Service) readFooter(ctx context.Context, u Upload) (footer.Info, error) {
-	object := NewReaderAt(ctx, s.objects, u.ObjectKey)
-	head := make([]byte, min(headBytes, u.SizeBytes))
+// Errors: those of open and of footer.Read.
+func ReadFooter(ctx context.Context, open Opener, size int64) (footer.Info, error) {
+	object := open.readerAt(ctx)
+	head := make([]byte, min(headBytes, size))
 	if _, err := object.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return footer.Info{}, err
 	}
 	if err := footer.CheckHead(head); err != nil {
 		return footer.Info{}, err
 	}
-	return footer.Read(object, u.SizeBytes)
+	return footer.Read(object, size)
 }
 
-// aboutTheFile reports an error that says that no dataset can hold a file.
-func aboutTheFile(err error) bool {
+// opener opens parts of one object.
+func (s *Service) opener(key string) Opener {
+	return func(ctx context.Context, part Range) (io.ReadCloser, error) { return s.objects.Get(ctx, key, part) }
+}
+
+// AboutTheFile reports an error that says that no dataset can hold a file.
+func AboutTheFile(err error) bool {
 	switch fault.CodeOf(err) {
 	case fault.CodeNotParquet, fault.CodeTruncatedParquet, fault.CodeInvalidParquet,
 		fault.CodeEncryptedParquet, fault.CodeParquetLimit, fault.CodeUnsupportedParquet:
@@ -223,7 +229,7 @@ func aboutTheFile(err error) bool {
 // reject ends an upload whose file no dataset can hold. An error that says
 // nothing about the file leaves it as it is.
 func (s *Service) reject(ctx context.Context, who keys.Principal, u Upload, why error) error {
-	if !aboutTheFile(why) {
+	if !AboutTheFile(why) {
 		return fmt.Errorf("checking the footer of %s: %w", u.ID, why)
 	}
 	aborted, err := s.uploads.AbortUpload(ctx, who.Tenant, u.ID)

@@ -46,6 +46,16 @@ type Inbox interface {
 	// Errors: CodeStorageFull, CodeUnavailable.
 	PutSmall(ctx context.Context, key string, document []byte) error
 
+	// PutNew stores a JSON document where nothing is.
+	// Errors: CodeConflict when something is under the key, which may be the
+	// document of an earlier call whose answer was lost; CodeStorageFull, CodeUnavailable.
+	PutNew(ctx context.Context, key string, document []byte) error
+
+	// Replace stores a JSON document in the place of an object.
+	// Errors: CodeFileNotFound; CodeConflict with ErrObjectReplaced, also after an
+	// earlier call whose answer was lost; CodeStorageFull, CodeUnavailable.
+	Replace(ctx context.Context, from InboxObject, document []byte) error
+
 	// CopyIn copies an object to a key of Objects that stands for this version of
 	// it alone, without its bytes passing through here. A copy that was made by an
 	// earlier call is found and answered again, even when the object has gone. What

@@ -11,13 +11,18 @@ import (
 // reads a footer without fetching the file. Callers keep to the object's size:
 // a part that begins at or past its end is an error of Get.
 func NewReaderAt(ctx context.Context, objects Objects, key string) io.ReaderAt {
-	return &objectReaderAt{ctx: ctx, objects: objects, key: key}
+	open := Opener(func(ctx context.Context, part Range) (io.ReadCloser, error) { return objects.Get(ctx, key, part) })
+	return open.readerAt(ctx)
 }
 
+// Opener opens a part of one certain object. The caller closes it.
+type Opener func(ctx context.Context, part Range) (io.ReadCloser, error)
+
+func (o Opener) readerAt(ctx context.Context) io.ReaderAt { return &objectReaderAt{ctx: ctx, open: o} }
+
 type objectReaderAt struct {
-	ctx     context.Context // of the reads, because io.ReaderAt has no place for it
-	objects Objects
-	key     string
+	ctx  context.Context // of the reads, because io.ReaderAt has no place for it
+	open Opener
 }
 
 // ReadAt implements io.ReaderAt. A part that the object's end cuts short comes
@@ -29,7 +34,7 @@ func (r *objectReaderAt) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("reading an object at %d: the offset is negative", off)
 	}
-	body, err := r.objects.Get(r.ctx, r.key, Range{Offset: off, Length: int64(len(p))})
+	body, err := r.open(r.ctx, Range{Offset: off, Length: int64(len(p))})
 	if err != nil {
 		return 0, err
 	}

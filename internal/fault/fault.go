@@ -32,6 +32,8 @@ const (
 	CodeRouteNotFound        Code = "route_not_found"        // no such endpoint
 	CodeChecksumMismatch     Code = "checksum_mismatch"      // the bytes that arrived are not those that were announced
 	CodeRangeNotSatisfiable  Code = "range_not_satisfiable"  // the file has none of the bytes of the range
+	CodeInvalidOrder         Code = "invalid_order"          // a list of names in the inbox can't be read, or is not for this dataset
+	CodeMisplaced            Code = "misplaced"              // an object of the inbox is not at incoming/<dataset_id>/<file_name>
 
 	// The file is not one that a dataset can hold.
 	CodeNotParquet         Code = "not_parquet"         // no Parquet magic, or too short to be Parquet
@@ -53,8 +55,10 @@ const (
 	CodeStorageFull          Code = "storage_full"           // no room left where the bytes go
 	CodeKeyNotFound          Code = "key_not_found"          // no API key with that id
 	CodeUploadNotFound       Code = "upload_not_found"       // no such upload, or not the caller's
+	CodeRejectionNotFound    Code = "rejection_not_found"    // no such rejected object of the inbox, or not the caller's
 	CodeUploadClosed         Code = "upload_closed"          // the upload was appended or aborted, or its time is over
 	CodeUploadIncomplete     Code = "upload_incomplete"      // parts of the upload are missing, or it was not completed
+	CodeOrderStopped         Code = "order_stopped"          // a file that a list in the inbox names was refused
 
 	// Who is asking.
 	CodeUnauthorized Code = "unauthorized" // no key, or not one that is valid now
@@ -111,6 +115,22 @@ func (e *Error) Because(cause error) *Error {
 	c := *e
 	c.cause = cause
 	return &c
+}
+
+// Body is the error as a JSON object, wherever one is shown or kept: its details,
+// its sentence, its code, and its hint if it has one.
+func (e *Error) Body() map[string]any {
+	body := make(map[string]any, len(e.Details)+4)
+	for k, v := range e.Details {
+		body[k] = v
+	}
+	body["error"] = e.Message
+	body["message"] = e.Message // what the older clients and samples read
+	body["code"] = e.Code
+	if e.Hint != "" {
+		body["hint"] = e.Hint
+	}
+	return body
 }
 
 // Error is the text for logs: it includes the cause, so it is never sent.

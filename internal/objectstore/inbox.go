@@ -88,18 +88,34 @@ func (i *Inbox) ReadSmall(ctx context.Context, from dataset.InboxObject, atMost 
 
 // PutSmall implements dataset.Inbox.
 func (i *Inbox) PutSmall(ctx context.Context, key string, document []byte) error {
-	_, err := i.client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket:            &i.bucket,
-		Key:               &key,
-		Body:              bytes.NewReader(document),
-		ContentLength:     aws.Int64(int64(len(document))),
-		ContentType:       aws.String("application/json"),
-		ChecksumCRC64NVME: aws.String(sumText(crc64nvme.Checksum(document))),
-	}, i.signing)
-	if err != nil {
-		return failure("storing a document in the inbox", err)
+	return failureOf(i.putDocument(ctx, &s3.PutObjectInput{Key: &key}, document), failure)
+}
+
+// PutNew implements dataset.Inbox.
+func (i *Inbox) PutNew(ctx context.Context, key string, document []byte) error {
+	return failureOf(i.putDocument(ctx, &s3.PutObjectInput{Key: &key, IfNoneMatch: aws.String("*")}, document), failure)
+}
+
+// Replace implements dataset.Inbox.
+func (i *Inbox) Replace(ctx context.Context, from dataset.InboxObject, document []byte) error {
+	return failureOf(i.putDocument(ctx, &s3.PutObjectInput{Key: &from.Key, IfMatch: &from.ETag}, document), versionFailure)
+}
+
+// failureOf names what became of a document.
+func failureOf(err error, name func(doing string, err error) error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return name("storing a document in the inbox", err)
+}
+
+func (i *Inbox) putDocument(ctx context.Context, in *s3.PutObjectInput, document []byte) error {
+	in.Bucket = &i.bucket
+	in.Body, in.ContentLength = bytes.NewReader(document), aws.Int64(int64(len(document)))
+	in.ContentType = aws.String("application/json")
+	in.ChecksumCRC64NVME = aws.String(sumText(crc64nvme.Checksum(document)))
+	_, err := i.client.PutObject(ctx, in, i.signing)
+	return err
 }
 
 // Delete implements dataset.Inbox. S3 compares the ETag and deletes in one

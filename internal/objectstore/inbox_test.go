@@ -242,3 +242,33 @@ func TestInboxDocuments(t *testing.T) {
 		t.Errorf("Open of nothing: %v", err)
 	}
 }
+
+func TestInboxDocumentsUnderACondition(t *testing.T) {
+	t.Parallel()
+	s3store := embeddeds3test.Start(t)
+	in, _ := inboxOf(s3store)
+	const key = "rejected/d/a.error.json"
+	if err := in.PutNew(t.Context(), key, []byte(`{"n":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.PutNew(t.Context(), key, []byte(`{"n":2}`)); !fault.Is(err, fault.CodeConflict) {
+		t.Errorf("PutNew where something is: %v", err)
+	}
+	first := stat(t, in, key)
+	if err := in.Replace(t.Context(), first, []byte(`{"n":3}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Replace(t.Context(), first, []byte(`{"n":4}`)); !errors.Is(err, dataset.ErrObjectReplaced) {
+		t.Errorf("Replace of what was replaced: %v", err)
+	}
+	now := stat(t, in, key)
+	if got, err := in.ReadSmall(t.Context(), now, 100); err != nil || string(got) != `{"n":3}` {
+		t.Errorf("the document is %q, %v", got, err)
+	}
+	if err := in.Delete(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Replace(t.Context(), now, []byte(`{"n":5}`)); !fault.Is(err, fault.CodeFileNotFound) {
+		t.Errorf("Replace of what has gone: %v", err)
+	}
+}
