@@ -1,0 +1,215 @@
+package ingest_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/parqueue/parqueue/internal/fault"
+	"github.com/parqueue/parqueue/internal/ingest"
+)
+
+func key(datasetID, name string) string { return "incoming/" + datasetID + "/" + name }
+
+// wantStates checks the states of outcomes.
+func wantStates(t testing.TB, got []ingest.Outcome, want ...ingest.State) {
+	t.Helper()
+	for n, o := range got {
+		if o.State != want[min(n, len(want)-1)] {
+			t.Errorf("outcome %d is %s (%v), want %s", n, o.State, o.Err, want[min(n, len(want)-1)])
+		}
+	}
+}
+
+// reasonAt reads the reason beside a rejected object.
+func (w *world) reasonAt(t testing.TB, key string) map[string]any {
+	t.Helper()
+	var body map[string]any
+	if err := json.Unmarshal(w.inbox[key+".error.json"].content, &body); err != nil {
+		t.Fatalf("the reason beside %s: %v", key, err)
+	}
+	return body
+}
+
+func TestFilesOfADatasetAreAppendedInOneStep(t *testing.T) {
+	w := newWorld()
+	var keys []string
+	for n := range 40 {
+		k := key(arriving, fmt.Sprintf("%02d.parquet", (n*7)%40))
+		w.put(k, parquet(t, k))
+		keys = append(keys, k)
+	}
+	w.put(key(arriving, "bad"), []byte("no Parquet"))
+	first := slices.Clone(keys)
+	slices.Sort(keys) // the notices come in another order than the puts
+	wantStates(t, w.worker(-1).ingest(append(keys, key(arriving, "bad"))...), append(slices.Repeat([]ingest.State{ingest.Listed}, 40), ingest.Rejected)...)
+	for n, name := range w.names(arriving) {
+		if !strings.HasSuffix(first[n], name) {
+			t.Fatalf("position %d has %s, put as number %d was %s", n, name, n, first[n])
+		}
+	}
+	if left := w.incoming(); len(left) > 0 {
+		t.Errorf("left in the inbox: %q", left)
+	}
+	wantStates(t, w.worker(-1).ingest(append(keys, key(arriving, "bad"))...), ingest.Gone)
+	if len(w.names(arriving)) != 40 {
+		t.Errorf("%d files", len(w.names(arriving)))
+	}
+}
+
+func TestRejections(t *testing.T) {
+	long := strings.Repeat("n", 230)
+	for name, test := range map[string]struct {
+		key     string
+		content []byte
+		to      string
+		code    fault.Code
+	}{
+		"unknown dataset":         {key("dataset-9", "a.parquet"), parquet(t, ""), "rejected/dataset-9/a.parquet", fault.CodeDatasetNotFound},
+		"another tenant's":        {key(foreign, "a.parquet"), parquet(t, ""), "rejected/dataset-3/a.parquet", fault.CodeDatasetNotFound},
+		"no dataset":              {"incoming/a.parquet", parquet(t, ""), "rejected/_/", fault.CodeMisplaced},
+		"a folder too deep":       {key(arriving, "x/a.parquet"), parquet(t, ""), "rejected/_/", fault.CodeMisplaced},
+		"a folder with content":   {key(arriving, ""), []byte("x"), "rejected/_/", fault.CodeMisplaced},
+		"a name that could be up": {key(arriving, ".."), parquet(t, ""), "rejected/dataset-1/", fault.CodeInvalidFileName},
+		"a name that is invisible": {key(arriving, "a\u202eb"), parquet(t, ""), "rejected/dataset-1/",
+			fault.CodeInvalidFileName},
+		"a long name":       {key(arriving, long), []byte("x"), "rejected/dataset-1/", fault.CodeNotParquet},
+		"no Parquet":        {key(arriving, "a"), []byte("hello, I am text"), "rejected/dataset-1/a", fault.CodeNotParquet},
+		"empty":             {key(arriving, "a"), nil, "rejected/dataset-1/a", fault.CodeNotParquet},
+		"cut off":           {key(arriving, "a"), parquet(t, "")[:200], "rejected/dataset-1/a", fault.CodeTruncatedParquet},
+		"hostile":           {key(arriving, "a"), []byte("PAR1\x15\x00\x19\xfc\xff\xff\xff\x0f\x08\x00\x00\x00PAR1"), "rejected/dataset-1/a", fault.CodeInvalidParquet},
+		"another schema":    {key(arriving, "a"), otherParquet(t, ""), "rejected/dataset-1/a", fault.CodeSchemaMismatch},
+		"the name is taken": {key(arriving, "first"), parquet(t, "other"), "rejected/dataset-1/first", fault.CodeFileExists},
+		"a list for nobody": {key(arriving, "_order.json"), []byte(`["a"]`), "rejected/dataset-1/_order.json", fault.CodeInvalidOrder},
+		"called as a reason": {key(arriving, "a.error.json"), []byte(`{}`), "rejected/dataset-1/a.error.json.",
+			fault.CodeNotParquet},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.put(key(arriving, "first"), parquet(t, ""))
+			w.worker(-1).ingest(key(arriving, "first"))
+			w.put(test.key, test.content)
+			got := w.worker(-1).ingest(test.key)
+			wantStates(t, got, ingest.Rejected)
+			if !fault.Is(got[0].Err, test.code) {
+				t.Errorf("rejected for %v", got[0].Err)
+			}
+			rejected := w.under("rejected/")
+			if len(rejected) != 2 || !strings.HasPrefix(rejected[0], test.to) || rejected[1] != rejected[0]+".error.json" {
+				t.Fatalf("rejected/ has %q", rejected)
+			}
+			if string(w.inbox[rejected[0]].content) != string(test.content) {
+				t.Error("the content is another one")
+			}
+			reason := w.reasonAt(t, rejected[0])
+			if reason["code"] != string(test.code) || reason["error"] == "" || reason["hint"] == "" || reason["object_key"] != test.key ||
+				reason["size_bytes"] != float64(len(test.content)) {
+				t.Errorf("the reason is %v", reason)
+			}
+			if left := w.incoming(); len(left) > 0 || len(w.names(arriving)) != 1 {
+				t.Errorf("left in the inbox: %q", left)
+			}
+		})
+	}
+}
+
+func TestTwoRejectedObjectsOfOneNameAreBothKept(t *testing.T) {
+	w := newWorld()
+	for _, content := range []string{"one", "two", "three"} {
+		w.put(key(arriving, "a"), []byte(content))
+		wantStates(t, w.worker(-1).ingest(key(arriving, "a")), ingest.Rejected)
+	}
+	var contents []string
+	for _, k := range w.under("rejected/") {
+		if !strings.HasSuffix(k, ".error.json") {
+			contents = append(contents, string(w.inbox[k].content))
+			w.reasonAt(t, k)
+		}
+	}
+	if slices.Sort(contents); !slices.Equal(contents, []string{"one", "three", "two"}) {
+		t.Errorf("kept %q", contents)
+	}
+}
+
+func TestTheSameFileAgainIsDone(t *testing.T) {
+	w := newWorld()
+	for _, mark := range []string{"even", "odd"} { // with and without a checksum of the store
+		k := key(arriving, mark)
+		for range 2 {
+			w.put(k, parquet(t, mark))
+			wantStates(t, w.worker(-1).ingest(k), ingest.Listed)
+		}
+	}
+	if got := w.names(arriving); !slices.Equal(got, []string{"even", "odd"}) || len(w.inbox) > 0 {
+		t.Errorf("listed %q, in the inbox %q", got, w.under(""))
+	}
+}
+
+func TestNoticesOfNothing(t *testing.T) {
+	w := newWorld()
+	w.put(key(arriving, ""), nil)
+	w.put("rejected/dataset-1/a", []byte("x"))
+	w.put("elsewhere", []byte("x"))
+	wantStates(t, w.worker(-1).ingest(key(arriving, "a"), key(arriving, ""), "rejected/dataset-1/a", "elsewhere", ""), ingest.Gone)
+	if len(w.inbox) != 3 {
+		t.Errorf("in the inbox is %q", w.under(""))
+	}
+	got := w.worker(-1).ingester().Ingest(t.Context(), []ingest.Notice{{Bucket: "another", Key: key(arriving, "")}})
+	wantStates(t, got, ingest.Failed)
+}
+
+func TestATransientErrorRejectsNothing(t *testing.T) {
+	for steps := range 12 {
+		w := newWorld()
+		w.put(key(arriving, "a"), parquet(t, ""))
+		w.put(key("dataset-9", "a"), parquet(t, ""))
+		got := w.worker(steps).ingest(key(arriving, "a"))
+		if got[0].State != ingest.Failed && got[0].State != ingest.Listed {
+			t.Errorf("after %d steps: %+v", steps, got[0])
+		}
+		if got := w.under("rejected/"); len(got) > 0 {
+			t.Errorf("after %d steps, rejected: %q", steps, got)
+		}
+	}
+}
+
+func TestRescan(t *testing.T) {
+	w := newWorld()
+	for n := range 1100 {
+		w.put(key(arriving, fmt.Sprintf("%04d", n)), parquet(t, fmt.Sprint(n)))
+	}
+	w.put(key(byName, "waits"), parquet(t, ""))
+	done, err := w.worker(-1).ingester().Rescan(t.Context(), 0)
+	if err != nil || done[ingest.Listed] != 1100 || done[ingest.Waiting] != 1 || len(w.incoming()) != 1 {
+		t.Fatalf("%v, %v", done, err)
+	}
+	w.put(key(arriving, "new"), parquet(t, "new"))
+	if done, err := w.worker(-1).ingester().Rescan(t.Context(), 1e9); err != nil || done[ingest.Listed] != 0 {
+		t.Fatalf("too early: %v, %v", done, err)
+	}
+}
+
+// The sweeper gives up a copy that nobody appended for hours. The put gets there
+// all the same.
+func TestClaimedCopiesAreMadeAgain(t *testing.T) {
+	w := newWorld()
+	k := key(arriving, "a")
+	w.put(k, parquet(t, ""))
+	for range 3 {
+		for steps := 1; len(w.objects) == 0; steps++ {
+			w.worker(steps).ingest(k)
+		}
+		w.claimCopies()
+	}
+	wantStates(t, w.worker(-1).ingest(k), ingest.Listed)
+	if len(w.claimed) < 1 || len(w.names(arriving)) != 1 || len(w.incoming()) > 0 {
+		t.Errorf("claimed %d, listed %q, left %q", len(w.claimed), w.names(arriving), w.incoming())
+	}
+	for _, f := range w.sets[arriving].files {
+		if len(w.objects[f.ObjectKey]) != int(f.SizeBytes) {
+			t.Error("the listed file's bytes are not there")
+		}
+	}
+}
