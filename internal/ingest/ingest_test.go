@@ -213,3 +213,30 @@ func TestClaimedCopiesAreMadeAgain(t *testing.T) {
 		}
 	}
 }
+
+// A file that was deleted stays so when a notice of its put comes late, and comes
+// back with another put of the same bytes.
+func TestADeletedFileStaysDeleted(t *testing.T) {
+	k := key(arriving, "a")
+	for steps := 1; ; steps++ {
+		w := newWorld()
+		w.put(k, parquet(t, ""))
+		w.worker(steps).ingest(k)
+		if len(w.names(arriving)) == 0 {
+			continue
+		}
+		if len(w.incoming()) == 0 {
+			break // it did not crash before the object was removed
+		}
+		w.deleteFile(arriving)
+		wantStates(t, w.worker(-1).ingest(k), ingest.Listed)
+		if len(w.names(arriving)) > 0 || len(w.incoming()) > 0 {
+			t.Fatalf("after %d steps: listed %q, left %q", steps, w.names(arriving), w.incoming())
+		}
+		w.put(k, parquet(t, ""))
+		wantStates(t, w.worker(-1).ingest(k), ingest.Listed)
+		if len(w.names(arriving)) != 1 {
+			t.Fatalf("after %d steps: listed %q", steps, w.names(arriving))
+		}
+	}
+}

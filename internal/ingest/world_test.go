@@ -41,7 +41,6 @@ type world struct {
 	sets    map[string]*set
 	ids     map[string]dataset.File // that were appended
 	claimed map[string]bool
-	deleted map[string][]byte // from the inbox by its owner, by key: the last content
 }
 
 type stored struct {
@@ -51,7 +50,7 @@ type stored struct {
 
 type set struct {
 	d     dataset.Dataset
-	files []dataset.File
+	files []dataset.File // those that are listed
 }
 
 func newWorld() *world {
@@ -100,6 +99,12 @@ func (w *world) claimCopies() {
 			delete(w.objects, key)
 		}
 	}
+}
+
+// deleteFile takes the last file out of a dataset.
+func (w *world) deleteFile(id string) {
+	s := w.sets[id]
+	s.files = s.files[:len(s.files)-1]
 }
 
 // names lists a dataset.
@@ -359,7 +364,8 @@ func (w *worker) append(a dataset.Append, done *dataset.Appended) error {
 		s.d.Schema, s.d.SchemaFile = &a.Schema, a.Files[0].Name
 	}
 	for _, f := range a.Files {
-		f.Position = int64(len(s.files))
+		f.Position = s.d.NextPosition
+		s.d.NextPosition++
 		s.files = append(s.files, f)
 		w.ids[f.ID] = f
 		done.Files = append(done.Files, f)
@@ -370,6 +376,7 @@ func (w *worker) append(a dataset.Append, done *dataset.Appended) error {
 // parquet is a Parquet file with the usual schema, of which there are as many as
 // there are marks.
 func parquet(t testing.TB, mark string) []byte {
+	t.Helper()
 	return variant(t, "same/parquetgo_none.parquet", mark)
 }
 
