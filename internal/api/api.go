@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/parqueue/parqueue/internal/dataset"
+	"github.com/parqueue/parqueue/internal/ingest"
 	"github.com/parqueue/parqueue/internal/keys"
 )
 
@@ -23,6 +24,10 @@ import (
 type Config struct {
 	// Service does the work.
 	Service *dataset.Service
+
+	// Rejections are those of the inbox. Only the endpoints that are about them need
+	// it.
+	Rejections *ingest.Rejections
 
 	// Principal says who a request comes from: behind API Gateway from what the
 	// authorizer found, locally from the Authorization header. Its errors are
@@ -100,6 +105,9 @@ func Endpoints() []Endpoint {
 		{"abort-upload", "", []string{post}, (*API).abortUpload},
 		{"list-uploads", "", []string{post}, (*API).listUploads},
 		{"append-files", "", []string{post}, (*API).appendFiles},
+		{"list-rejections", "", []string{post}, (*API).listRejections},
+		{"retry-rejection", "", []string{post}, (*API).retryRejection},
+		{"delete-rejection", "", []string{post}, (*API).deleteRejection},
 	}
 }
 
