@@ -27,6 +27,7 @@ import (
 	"github.com/parqueue/parqueue/internal/dataset"
 	"github.com/parqueue/parqueue/internal/embeddeds3"
 	"github.com/parqueue/parqueue/internal/fault"
+	"github.com/parqueue/parqueue/internal/ingest"
 	"github.com/parqueue/parqueue/internal/keys"
 	"github.com/parqueue/parqueue/internal/objectstore"
 	"github.com/parqueue/parqueue/internal/sweep"
@@ -46,6 +47,7 @@ type Ready struct {
 	URL     string // such as http://127.0.0.1:8080
 	DataDir string // absolute
 	KeyFile string // holds the first admin key
+	S3Env   string // sets up a shell for putting files into the inbox
 }
 
 // CatalogFile is where the catalog is in a data folder.
@@ -96,19 +98,29 @@ type stores struct {
 	service  *dataset.Service
 	purging  *purging
 	sweeping Sweeping
+	inbox    *inbox
 }
 
 // open starts the object store first: it holds the lock on the data folder.
 func open(ctx context.Context, dataDir string, log *slog.Logger) (*stores, error) {
 	// Nobody else has these, so they need not outlive the process.
 	accessKey, secretKey := rand.Text(), rand.Text()
+	users, err := loadInboxKey(dataDir)
+	if err != nil {
+		return nil, err
+	}
+	inbox := newInbox(log)
 	s3, err := embeddeds3.Start(ctx, embeddeds3.Config{
-		Dir: filepath.Join(dataDir, "objects"), Address: "127.0.0.1:0",
+		Dir: filepath.Join(dataDir, "objects"), Address: users.Address,
 		AccessKey: accessKey, SecretKey: secretKey, Region: region,
-		Buckets: []string{bucket}, Logger: log,
+		UploadKey: &embeddeds3.UploadKey{AccessKey: users.AccessKey, SecretKey: users.SecretKey, Bucket: inboxBucket, Prefix: ingest.IncomingPrefix},
+		Buckets:   []string{bucket, inboxBucket}, Logger: log, OnObjectCreated: inbox.notice,
 	})
 	if err != nil {
 		return nil, err
+	}
+	if err := users.save(dataDir, s3.Endpoint()); err != nil {
+		return nil, errors.Join(err, s3.Close())
 	}
 	catalog, err := sqlite.Open(ctx, CatalogFile(dataDir))
 	if err != nil {
@@ -121,7 +133,7 @@ func open(ctx context.Context, dataDir string, log *slog.Logger) (*stores, error
 	objects := objectstore.New(client, bucket)
 	purging := newPurging(dataset.NewPurger(catalog, catalog, objects, nil), log)
 	service := dataset.NewService(catalog, objects, dataset.WithUploads(catalog, objects), dataset.WithPurge(purging.want))
-	return &stores{dataDir: dataDir, log: log, s3: s3, catalog: catalog, objects: objects, service: service, purging: purging}, nil
+	return &stores{dataDir: dataDir, log: log, s3: s3, catalog: catalog, objects: objects, service: service, purging: purging, inbox: inbox}, nil
 }
 
 func (s *stores) close() error { return errors.Join(s.s3.Close(), s.catalog.Close()) }
@@ -134,7 +146,8 @@ func (s *stores) serve(ctx context.Context, listener net.Listener, ready func(Re
 	}
 	authenticator := &keys.Authenticator{Store: s.catalog}
 	handlers := api.New(api.Config{
-		Service: s.service,
+		Service:    s.service,
+		Rejections: ingest.NewRejections(localTenant, objectstore.NewInbox(inboxBucket, s.objects)),
 		Principal: func(r *http.Request) (keys.Principal, error) {
 			return authenticator.Authenticate(r.Context(), authorization(r.Header))
 		},
@@ -155,7 +168,7 @@ func (s *stores) serve(ctx context.Context, listener net.Listener, ready func(Re
 	defer endOfBackground()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(listener) }()
-	ready(Ready{URL: localURL(listener.Addr()), DataDir: s.dataDir, KeyFile: keyFile})
+	ready(Ready{URL: localURL(listener.Addr()), DataDir: s.dataDir, KeyFile: keyFile, S3Env: filepath.Join(s.dataDir, s3EnvFile)})
 	select {
 	case err := <-served:
 		return fmt.Errorf("serving: %w", err)
@@ -182,6 +195,8 @@ func (s *stores) inBackground(ctx context.Context) (end func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { s.purging.run(ctx) })
+	ingester := ingest.New(localTenant, inboxBucket, s.catalog, objectstore.NewInbox(inboxBucket, s.objects))
+	running.Go(func() { s.inbox.run(ctx, ingester) })
 	running.Go(func() { sweeping.run(ctx, sweeper, s.log) })
 	return func() {
 		cancel()
