@@ -196,11 +196,19 @@ func checkArrived(u Upload, arrived []Part) error {
 // when it is no Parquet.
 const headBytes = 512
 
+// smallObject is a size that footer.Read reads whole, and looks at the beginning
+// of by itself.
+const smallObject = 64 << 10
+
 // ReadFooter checks an object's first bytes and its footer: two ranged reads,
-// and a third for a footer of more than 64 KiB, whatever the object's size.
+// and a third for a footer of more than 64 KiB, whatever the object's size. A small
+// object is one read.
 // Errors: those of open and of footer.Read.
 func ReadFooter(ctx context.Context, open Opener, size int64) (footer.Info, error) {
 	object := open.readerAt(ctx)
+	if size <= smallObject {
+		return footer.Read(object, size)
+	}
 	head := make([]byte, min(headBytes, size))
 	if _, err := object.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return footer.Info{}, err

@@ -5,7 +5,8 @@
 // permission that it does not use.
 //
 // The IAM actions are those of the packages named by what a function uses:
-// catalog/dynamo for Catalog and ServeAuthorizer, objectstore for Objects.
+// catalog/dynamo for Catalog and ServeAuthorizer, objectstore for Objects and
+// Inbox, and all of them for ServeIngestion.
 package deployed
 
 import (
@@ -16,6 +17,7 @@ import (
 
 	"github.com/parqueue/parqueue/internal/api"
 	"github.com/parqueue/parqueue/internal/dataset"
+	"github.com/parqueue/parqueue/internal/ingest"
 	"github.com/parqueue/parqueue/internal/keys"
 	"github.com/parqueue/parqueue/internal/lambdahttp"
 )
@@ -35,6 +37,8 @@ type stores struct {
 	uploads dataset.Uploads
 	objects dataset.Objects
 	parts   dataset.Parts
+
+	rejections *ingest.Rejections
 }
 
 // Part is something in the account that an endpoint uses.
@@ -87,6 +91,7 @@ func serve(endpoint string, uses []Part, start func(http.Handler, *slog.Logger),
 			return err
 		}
 	}
+	c.Rejections = s.rejections
 	c.Service = dataset.NewService(s.catalog, s.objects, dataset.WithUploads(s.uploads, s.parts))
 	c.Principal = lambdahttp.Principal
 	c.Log = logger()

@@ -253,3 +253,66 @@ func TestAListInTheInbox(t *testing.T) {
 		t.Errorf("listed %q", got)
 	}
 }
+
+// Many objects, put side by side, are all listed, each once. With
+// PARQUEUE_LONG_TESTS=1 they are ten thousand, which is more than the server keeps
+// notices of, and takes minutes.
+func TestManyObjects(t *testing.T) {
+	const datasets = 4
+	count := 800
+	if os.Getenv("PARQUEUE_LONG_TESTS") != "" {
+		count = 10_000
+	}
+	srv := serve(t, setup{args: []string{"--quiet"}})
+	c := srv.admin()
+	inbox, _ := inboxOf(t, srv)
+	ids := make([]string, datasets)
+	for n := range ids {
+		ids[n] = c.create(t)
+	}
+	begin := time.Now()
+	var group errgroup.Group
+	group.SetLimit(16)
+	for n := range count {
+		key, content := fmt.Sprintf("incoming/%s/%05d.parquet", ids[n%datasets], n), parquet(t, n)
+		group.Go(func() error { return drop(t.Context(), inbox, key, content) })
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	put := time.Since(begin)
+	total := func() (listed int) {
+		for _, id := range ids {
+			var d struct {
+				Count int `json:"file_count"`
+			}
+			c.json(t, "/get-dataset", object{"dataset_id": id}).decode(t, http.StatusOK, &d)
+			listed += d.Count
+		}
+		return listed
+	}
+	for last, since := 0, time.Now(); last < count; time.Sleep(100 * time.Millisecond) {
+		if now := total(); now > last {
+			last, since = now, time.Now()
+		} else if time.Since(since) > ingestTimeout {
+			t.Fatalf("%d of %d objects are listed, and no more are coming", last, count)
+		}
+	}
+	t.Logf("%d objects were put in %v and listed after %v: %.0f a second", count, put.Round(time.Millisecond), time.Since(begin).Round(time.Millisecond),
+		float64(count)/time.Since(begin).Seconds())
+	for n, id := range ids {
+		for position, f := range c.files(t, id) {
+			number := 0
+			if _, err := fmt.Sscanf(f.FileName, "%05d.parquet", &number); err != nil || number%datasets != n || f.Position != int64(position) {
+				t.Fatalf("position %d of dataset %d has %+v", position, n, f)
+			}
+		}
+		if got := len(slices.Compact(slices.Sorted(slices.Values(c.names(t, id))))); got != count/datasets {
+			t.Errorf("dataset %d has %d names", n, got)
+		}
+	}
+	until(t, "the inbox is empty", func() bool {
+		left, _ := filepath.Glob(filepath.Join(srv.data, "objects", "buckets", "inbox", "incoming", "*", "*"))
+		return len(left) == 0
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ def write(name, count):
 write("monday.parquet", list(range(1000)))
 write("tuesday.parquet", list(range(1000, 2000)))
 write("wednesday.parquet", [float(i) for i in range(10)])
+write("friday.parquet", list(range(10)))
 `
 
 // What the README shows in a terminal is what happens, command by command. "…"
@@ -28,6 +30,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err, stderr)
 	}
 	srv := serve(t, setup{data: filepath.Join(dir, ".parqueue")})
+	path := []string{"PATH=" + filepath.Dir(testtool.Command(t, "aws", "aws")) + ":" + os.Getenv("PATH")}
 	as := strings.NewReplacer("http://127.0.0.1:8080", srv.url, "/home/you/parqueue", dir)
 	steps := console(t)
 
@@ -52,7 +55,7 @@ func TestReadme(t *testing.T) {
 			continue
 		}
 		script := strings.Join(append(before, run), "\n")
-		stdout, stderr, err := command(t, dir, nil, "bash", "-euo", "pipefail", "-c", script)
+		stdout, stderr, err := command(t, dir, path, "bash", "-euo", "pipefail", "-c", script)
 		if err != nil {
 			t.Fatalf("$ %s\n%v\n%s%s", run, err, stdout, stderr)
 		}
@@ -64,6 +67,7 @@ func TestReadme(t *testing.T) {
 			t.Errorf("$ %s\n  got: %s\n want: %s", run, stdout, want)
 		}
 	}
+	until(t, "the file from the inbox is listed", func() bool { return slices.Contains(srv.admin().names(t, id), "friday.parquet") })
 }
 
 // step is a command of the README and what it prints.

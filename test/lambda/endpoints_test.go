@@ -421,6 +421,7 @@ func TestFunctions(t *testing.T) {
 			t.Errorf("listed %v", rows)
 		}
 	})
+	step("the inbox", func(t *testing.T) { d.checkInbox(t, s, datasetID, adapted) })
 	step("sweep", func(t *testing.T) { d.checkSweep(t, s) })
 	step("delete-dataset", func(t *testing.T) { d.checkDeleteDataset(t, s, adapted) })
 	step("no function logs a key", func(t *testing.T) {
@@ -429,7 +430,7 @@ func TestFunctions(t *testing.T) {
 			if strings.Contains(log, key) || strings.Contains(log, "X-Amz-Signature") {
 				t.Errorf("%s logged a secret:\n%s", name, log)
 			}
-			if name != authorizerName && name != sweepName && !strings.Contains(log, `"request_id":"c6af9ac6-7b61-11e6-9a41-93e8deadbeef"`) {
+			if name != authorizerName && name != sweepName && name != ingestionName && !strings.Contains(log, `"request_id":"c6af9ac6-7b61-11e6-9a41-93e8deadbeef"`) {
 				t.Errorf("%s logged no request:\n%s", name, log)
 			}
 		}

@@ -8,10 +8,13 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/parqueue/parqueue/internal/embeddeds3/embeddeds3test"
 )
 
 // The stores here know no policies, so a guard stands before them: it lets a
@@ -61,7 +64,7 @@ func (s *stores) guard(t *testing.T, function, store string, actions func(*http.
 		request := answer.Request
 		reads := request.Method == http.MethodGet || request.Method == http.MethodHead
 		ofObject := reads && !request.URL.Query().Has("uploadId")
-		if answer.StatusCode == http.StatusNotFound && ofObject && !slices.Contains(granted, listBucket) {
+		if answer.StatusCode == http.StatusNotFound && ofObject && !mayList(t, function, request.URL.Path) {
 			answer.StatusCode = http.StatusForbidden // so S3 hides objects that are not there
 		}
 		return nil
@@ -99,6 +102,23 @@ func granted(t *testing.T, function string) []string {
 	return actions
 }
 
+// mayList reports whether a function's policy lets it know that an object of the
+// bucket in a path is not there.
+func mayList(t *testing.T, function, path string) bool {
+	bucket := object{"!GetAtt": "Bucket.Arn"}
+	if strings.HasPrefix(path, "/"+embeddeds3test.Inbox+"/") {
+		bucket = object{"!GetAtt": "InboxBucket.Arn"}
+	}
+	for _, policy := range list(functions(t)[function]["Policies"]) {
+		for _, statement := range list(at(policy, "Statement")) {
+			if slices.Contains(list(at(statement, "Action")), any(listBucket)) && reflect.DeepEqual(at(statement, "Resource"), bucket) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // tableActions are the IAM actions that a request to DynamoDB needs. A
 // transaction needs those of what is in it.
 func tableActions(r *http.Request) ([]string, error) {
@@ -130,19 +150,20 @@ func tableActions(r *http.Request) ([]string, error) {
 }
 
 // objectActions are the IAM actions that a request for an object needs. A
-// request for anything but a file needs none that any function has.
+// request for anything but a file, or an object of the inbox, needs none that any function has.
 func objectActions(r *http.Request) ([]string, error) {
-	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	inInbox := bucket == embeddeds3test.Inbox
 	switch query := r.URL.Query(); {
 	case key != "":
-	case r.Method == http.MethodGet && query.Has("list-type") && query.Get("prefix") == "files/":
+	case r.Method == http.MethodGet && query.Has("list-type") && (inInbox || query.Get("prefix") == "files/"):
 		return []string{listBucket}, nil
 	case r.Method == http.MethodGet && query.Has("uploads") && query.Get("prefix") == "files/":
 		return []string{listParts}, nil
 	case r.Method == http.MethodPost && query.Has("delete"):
 		return []string{"s3:DeleteObject"}, nil
 	}
-	if !strings.HasPrefix(key, "files/") {
+	if !inInbox && !strings.HasPrefix(key, "files/") {
 		return []string{"s3 outside of files/: " + r.URL.Path}, nil
 	}
 	ofParts := r.URL.Query().Has("uploadId")

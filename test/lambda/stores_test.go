@@ -63,5 +63,11 @@ func (s *stores) env(t *testing.T, function string) []string {
 		env = append(env, "BUCKET_NAME="+s.bucket.Bucket,
 			"AWS_ENDPOINT_URL_S3="+s.guard(t, function, s.bucket.Endpoint, objectActions))
 	}
+	if variables["INBOX_NAME"] != nil {
+		env = append(env, "INBOX_NAME="+embeddeds3test.Inbox, "INBOX_TENANT="+s.tenant)
+		if variables["BUCKET_NAME"] == nil {
+			env = append(env, "AWS_ENDPOINT_URL_S3="+s.guard(t, function, s.bucket.Endpoint, objectActions))
+		}
+	}
 	return env
 }

@@ -1,0 +1,106 @@
+// Package lambdaqueue is how ingestion runs as a Lambda function: it reads batches
+// of an SQS queue, whose messages are EventBridge's events of objects that were
+// stored in the inbox, and tells the queue which of them are to come again.
+//
+// The package needs no IAM actions of its own; the function's queue needs
+// sqs:ReceiveMessage, sqs:DeleteMessage and sqs:GetQueueAttributes, which SAM
+// allows for an SQS event.
+package lambdaqueue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/parqueue/parqueue/internal/fault"
+	"github.com/parqueue/parqueue/internal/ingest"
+)
+
+// reserve is kept of a function's time to say what was not done.
+const reserve = 20 * time.Second
+
+// Handler handles batches of messages with an ingester. What failed, and what the
+// time did not suffice for, is answered as failed, by which the queue has it come
+// again, and puts it into its dead-letter queue after some tries.
+func Handler(ingester *ingest.Ingester, log *slog.Logger) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+	return func(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error) {
+		if deadline, ok := ctx.Deadline(); ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
+			defer cancel()
+		}
+		var answer events.SQSEventResponse
+		fail := func(id string) {
+			answer.BatchItemFailures = append(answer.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: id})
+		}
+		var notices []ingest.Notice
+		var ids []string // of the messages of the notices
+		for _, m := range batch.Records {
+			found, err := read(m.Body)
+			if err != nil {
+				log.ErrorContext(ctx, "a message is not an event of the inbox", "message_id", m.MessageId, "error", err)
+				fail(m.MessageId)
+			}
+			for _, n := range found {
+				notices, ids = append(notices, n), append(ids, m.MessageId)
+			}
+		}
+		count := map[ingest.State]int{}
+		failed := map[string]bool{}
+		for n, o := range ingester.Ingest(ctx, notices) {
+			count[o.State]++
+			switch o.State {
+			case ingest.Rejected:
+				log.WarnContext(ctx, "an object was rejected", "key", notices[n].Key, "code", fault.CodeOf(o.Err))
+			case ingest.Failed:
+				log.ErrorContext(ctx, "an object could not be ingested", "message_id", ids[n], "key", notices[n].Key, "error", o.Err)
+				if !failed[ids[n]] {
+					failed[ids[n]] = true
+					fail(ids[n])
+				}
+			}
+		}
+		log.InfoContext(ctx, "ingested", "messages", len(batch.Records), "outcomes", count)
+		return answer, nil
+	}
+}
+
+// stored is EventBridge's event of an object that was stored, as far as it is
+// read. Size and ETag are in it as well and nobody's proof.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+type stored struct {
+	Source     string `json:"source"`
+	DetailType string `json:"detail-type"`
+	Detail     struct {
+		Bucket struct {
+			Name string `json:"name"`
+		} `json:"bucket"`
+		Object struct {
+			Key string `json:"key"`
+		} `json:"object"`
+	} `json:"detail"`
+}
+
+// read takes notices out of a message. The key is as it is in EventBridge's
+// events, and URL-encoded in those that S3 sends by itself; since a notice of
+// nothing does no harm, a key that could be either is taken for both.
+func read(body string) ([]ingest.Notice, error) {
+	var e stored
+	if err := json.Unmarshal([]byte(body), &e); err != nil {
+		return nil, err
+	}
+	bucket, key := e.Detail.Bucket.Name, e.Detail.Object.Key
+	if e.Source != "aws.s3" || e.DetailType != "Object Created" || bucket == "" || key == "" {
+		return nil, errors.New("it is another event")
+	}
+	notices := []ingest.Notice{{Bucket: bucket, Key: key}}
+	if decoded, err := url.QueryUnescape(key); err == nil && decoded != key {
+		notices = append(notices, ingest.Notice{Bucket: bucket, Key: decoded})
+	}
+	return notices, nil
+}
