@@ -214,6 +214,32 @@ func TestClaimedCopiesAreMadeAgain(t *testing.T) {
 	}
 }
 
+// An object that is replaced at any step is taken up as it is then, even if no
+// notice of it ever comes.
+func TestAnObjectThatIsReplacedMeanwhile(t *testing.T) {
+	k := key(arriving, "a")
+	for step := 0; ; step++ {
+		h := newHistory()
+		h.put(k, parquet(t, "1"))
+		w := h.worker(-1)
+		done := true
+		w.hooks = map[int]func(){step: func() {
+			if _, there := h.inbox[k]; there {
+				h.put(k, parquet(t, "22"))
+				done = false
+			}
+		}}
+		w.ingest(k)
+		if done {
+			break // the object had gone by then
+		}
+		h.check(t)
+		if t.Failed() {
+			t.Fatalf("replaced before step %d", step)
+		}
+	}
+}
+
 // A file that was deleted stays so when a notice of its put comes late, and comes
 // back with another put of the same bytes.
 func TestADeletedFileStaysDeleted(t *testing.T) {

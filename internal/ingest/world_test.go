@@ -120,7 +120,9 @@ func (w *world) names(id string) (names []string) {
 type worker struct {
 	*world
 	mu    sync.Mutex
-	steps int // left; negative for no end
+	steps int            // left; negative for no end
+	taken int            // so far
+	hooks map[int]func() // called before a step
 }
 
 var errCrashed = errors.New("the process has crashed")
@@ -147,7 +149,12 @@ func (w *worker) step(do func() error) error {
 		w.steps--
 	}
 	last := alive && w.steps == 0
+	hook := w.hooks[w.taken]
+	w.taken++
 	w.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
 	if !alive {
 		return errCrashed
 	}
