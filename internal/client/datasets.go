@@ -1,0 +1,202 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"time"
+
+	"github.com/parqueue/parqueue/internal/schema"
+)
+
+// Account is who a key belongs to.
+type Account struct {
+	Tenant string   `json:"tenant"`
+	Scopes []string `json:"scopes"`
+}
+
+// Account asks whom the key belongs to.
+// Errors: CodeUnauthorized.
+func (c *Client) Account(ctx context.Context) (Account, error) {
+	var a Account
+	return a, c.do(ctx, call{endpoint: "try-authentication", get: true}, &a)
+}
+
+// Dataset is a dataset as the API shows it. A listing leaves Version,
+// NextPosition and Metadata out.
+type Dataset struct {
+	ID             string          `json:"dataset_id"`
+	Name           string          `json:"name"`
+	CreatedAt      time.Time       `json:"created_at"`
+	UpdatedAt      time.Time       `json:"updated_at"`
+	FileCount      int64           `json:"file_count"`
+	RowCount       int64           `json:"row_count"`
+	TotalSizeBytes int64           `json:"total_size_bytes"`
+	Version        int64           `json:"version,omitempty"`
+	NextPosition   int64           `json:"next_position"`
+	Metadata       json.RawMessage `json:"metadata,omitempty"`
+	Schema         schema.Schema   `json:"schema"`
+}
+
+// File is a file of a dataset.
+type File struct {
+	Name       string    `json:"file_name"`
+	ID         string    `json:"file_id"`
+	Position   int64     `json:"position"`
+	SizeBytes  int64     `json:"size_bytes"`
+	RowCount   int64     `json:"row_count"`
+	Checksum   string    `json:"checksum_crc64nvme"`
+	UploadedAt time.Time `json:"uploaded_at"`
+}
+
+// CreateDataset makes a dataset; name and metadata (a JSON object) may be empty.
+// Errors: CodeForbidden, CodeInvalidName, CodeInvalidMetadata.
+func (c *Client) CreateDataset(ctx context.Context, name string, metadata json.RawMessage) (Dataset, error) {
+	body := map[string]any{}
+	if name != "" {
+		body["name"] = name
+	}
+	if len(metadata) > 0 {
+		body["metadata"] = metadata
+	}
+	var d Dataset
+	return d, c.do(ctx, call{endpoint: "create-dataset", body: body, key: NewKey()}, &d)
+}
+
+// Dataset returns one dataset.
+// Errors: CodeForbidden, CodeDatasetNotFound.
+func (c *Client) Dataset(ctx context.Context, id string) (Dataset, error) {
+	var d Dataset
+	return d, c.do(ctx, call{endpoint: "get-dataset", body: map[string]any{"dataset_id": id}}, &d)
+}
+
+// Pages are asked for in sizes that keep an answer to a few megabytes.
+const (
+	datasetsPage = 100
+	filesPage    = 5000
+	uploadsPage  = 1000
+)
+
+// Datasets goes through the datasets, newest first, page by page.
+// Errors: CodeForbidden.
+func (c *Client) Datasets(ctx context.Context) iter.Seq2[Dataset, error] {
+	return pages(func(cursor string) ([]Dataset, string, error) {
+		var page struct {
+			Datasets []Dataset `json:"datasets"`
+			Next     string    `json:"next_cursor"`
+		}
+		err := c.do(ctx, call{endpoint: "list-datasets", body: listing(nil, cursor, datasetsPage), limit: listLimit}, &page)
+		return page.Datasets, page.Next, err
+	})
+}
+
+// Files goes through a dataset's files in order, page by page.
+// Errors: CodeForbidden, CodeDatasetNotFound.
+func (c *Client) Files(ctx context.Context, datasetID string) iter.Seq2[File, error] {
+	return pages(func(cursor string) ([]File, string, error) {
+		var page struct {
+			Files []File `json:"files"`
+			Next  string `json:"next_cursor"`
+		}
+		body := listing(map[string]any{"dataset_id": datasetID}, cursor, filesPage)
+		err := c.do(ctx, call{endpoint: "list-dataset-files", body: body, limit: listLimit}, &page)
+		return page.Files, page.Next, err
+	})
+}
+
+// DeleteFile takes a file out of a dataset. Its position stays empty.
+// Errors: CodeForbidden, CodeDatasetNotFound, CodeFileNotFound.
+func (c *Client) DeleteFile(ctx context.Context, datasetID, name string) (File, error) {
+	var f File
+	return f, c.do(ctx, call{endpoint: "delete-dataset-file", body: map[string]any{"dataset_id": datasetID, "file_name": name}, key: NewKey()}, &f)
+}
+
+// Download is where a file's bytes are.
+type Download struct {
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expires_at"`
+	SizeBytes int64     `json:"size_bytes"`
+	Checksum  string    `json:"checksum_crc64nvme"`
+}
+
+// Download makes a URL that anyone can fetch a file with for some minutes.
+// Errors: CodeForbidden, CodeDatasetNotFound, CodeFileNotFound.
+func (c *Client) Download(ctx context.Context, datasetID, name string) (Download, error) {
+	var d Download
+	body := map[string]any{"dataset_id": datasetID, "file_name": name, "delivery": "url"}
+	return d, c.do(ctx, call{endpoint: "download-from-dataset", body: body}, &d)
+}
+
+// Problem is a file whose object is not the one that was appended.
+type Problem struct {
+	FileName string `json:"file_name"`
+	Position int64  `json:"position"`
+	Problem  string `json:"problem"`
+}
+
+// Verification is what the store says of a dataset's files.
+type Verification struct {
+	Checked  int64     `json:"checked"`
+	Sound    int64     `json:"sound"`
+	Problems []Problem `json:"problems"`
+}
+
+// Verify asks the store about every file of a dataset. next hears of every
+// answer, with what was found so far.
+// Errors: CodeForbidden, CodeDatasetNotFound.
+func (c *Client) Verify(ctx context.Context, datasetID string, next func(Verification)) (Verification, error) {
+	all := Verification{Problems: []Problem{}}
+	for cursor := ""; ; {
+		var page struct {
+			Verification
+			Next string `json:"next_cursor"`
+		}
+		if err := c.do(ctx, call{endpoint: "verify-dataset", body: listing(map[string]any{"dataset_id": datasetID}, cursor, 0)}, &page); err != nil {
+			return all, err
+		}
+		all.Checked += page.Checked
+		all.Sound += page.Sound
+		all.Problems = append(all.Problems, page.Problems...)
+		next(all)
+		if cursor = page.Next; cursor == "" {
+			return all, nil
+		}
+	}
+}
+
+// listing is the body of a request for a page.
+func listing(body map[string]any, cursor string, limit int) map[string]any {
+	if body == nil {
+		body = map[string]any{}
+	}
+	if cursor != "" {
+		body["cursor"] = cursor
+	}
+	if limit > 0 {
+		body["limit"] = limit
+	}
+	return body
+}
+
+// pages goes through the rows of pages until one names no next one.
+func pages[T any](page func(cursor string) (rows []T, next string, err error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for cursor := ""; ; {
+			rows, next, err := page(cursor)
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, row := range rows {
+				if !yield(row, nil) {
+					return
+				}
+			}
+			if next == "" {
+				return
+			}
+			cursor = next
+		}
+	}
+}
