@@ -335,6 +335,7 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 	bucket, key := *in.Bucket, *in.Key
 	in.Bucket = path
 	in.ContentEncoding = withoutChunked(in.ContentEncoding)
+	in.Body = whole(in.Body, in.ContentLength)
 	out, err := s.publish(ctx, bucket, in)
 	if err != nil {
 		return out, err
@@ -474,7 +475,7 @@ func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.Upl
 	defer end()
 	defer s.uploads.shared(*in.UploadId)()
 	at := *in
-	at.Bucket = path
+	at.Bucket, at.Body = path, whole(in.Body, in.ContentLength)
 	out, err := s.posix.UploadPart(ctx, &at)
 	return out, s.answer("storing a part", err)
 }

@@ -2,7 +2,9 @@ package objectstore_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -184,6 +186,41 @@ func TestAbortedPartsAreGone(t *testing.T) {
 	wantFault(t, err, fault.CodeUploadNotFound)
 	if status, _ := b.send(t, 1, 1000, bytes.NewReader(b.part(1))); status != http.StatusNotFound {
 		t.Errorf("a part that comes later is answered %d", status)
+	}
+}
+
+// A part whose connection breaks midway has not arrived: without a checksum of its
+// own nothing else would tell.
+func TestPartThatWasCutOffHasNotArrived(t *testing.T) {
+	t.Parallel()
+	b := newPartsBench(t, 2)
+	to, err := b.PresignPart(t.Context(), b.key, b.id, 1, partBytes, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n", u.RequestURI(), u.Host, partBytes)
+	if _, err := conn.Write(b.part(1)[:partBytes/2]); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	answer, _ := io.ReadAll(conn) // until the store is done with it
+	if got := b.list(t, 0, 10); len(got) != 0 || bytes.Contains(answer, []byte("200 OK")) {
+		t.Errorf("the parts %v arrived, answered %.60q", numbers(got), answer)
+	}
+	b.mustSend(t, 1, 2)
+	if stored, err := b.CompleteParts(t.Context(), b.key, b.id, b.list(t, 0, 10), b.want()); err != nil || stored != b.want() {
+		t.Errorf("completed %+v, %v", stored, err)
 	}
 }
 
