@@ -2,8 +2,10 @@
 // standard output, everything else to standard error; an error is a line that
 // begins with "error:" and one that begins with "hint:" and says what to do.
 //
-// Exit codes: 0 done, 1 failed, 2 wrong usage. `parqueue doctor` ends with 1 when
-// it found something and with 3 when it failed.
+// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the network or the server gave
+// out and the same command may be run again, 4 not signed in or not allowed, 130
+// interrupted. `parqueue doctor` ends with 1 when it found something and with 3
+// when it failed.
 //
 // The package needs no IAM actions of its own; `parqueue keys --table` needs
 // those of the key store in internal/catalog/dynamo, and `parqueue doctor --table`
@@ -28,10 +30,13 @@ import (
 
 // Exit codes.
 const (
-	exitFailed = 1
-	exitFound  = 1 // doctor's, which fails with exitBlind
-	exitUsage  = 2
-	exitBlind  = 3
+	exitFailed      = 1
+	exitFound       = 1 // doctor's, which fails with exitBlind
+	exitUsage       = 2
+	exitBlind       = 3
+	exitUnavailable = 3
+	exitAuth        = 4
+	exitInterrupted = 130 // as shells have it for Ctrl-C
 )
 
 // Main runs a command line and returns the exit code.
@@ -43,7 +48,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
@@ -52,22 +57,40 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "error: %v\nhint: Run `%s --help`.\n", usage, usage.command)
 		return exitUsage
 	}
-	code := exitFailed
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(stderr, "error: Interrupted.\nhint: Run the same command again; an upload or download goes on where it was.")
+		return exitInterrupted
+	}
+	code := exitCode(err)
 	var exit exitError
 	if errors.As(err, &exit) {
 		err, code = exit.error, exit.code
 	}
-	if err != nil {
+	asJSON, _ := command.Flags().GetBool("json")
+	switch {
+	case err != nil && asJSON:
+		printErrorJSON(stderr, err)
+	case err != nil:
 		printError(stderr, err)
 	}
 	return code
 }
 
-// exitError ends with another exit code than exitFailed, without an error if it
-// has none.
+// exitError ends with an exit code of its own, without an error if it has none.
 type exitError struct {
 	error
 	code int
+}
+
+// exitCode is what a script learns of an error.
+func exitCode(err error) int {
+	switch fault.CodeOf(err) {
+	case fault.CodeUnavailable:
+		return exitUnavailable
+	case fault.CodeUnauthorized, fault.CodeForbidden:
+		return exitAuth
+	}
+	return exitFailed
 }
 
 // printError shows a fault as a person needs it. The cause is shown as well:
@@ -79,6 +102,7 @@ func printError(w io.Writer, err error) {
 		return
 	}
 	fmt.Fprintf(w, "error: %s\n", f.Message)
+	printProblems(w, f)
 	if cause := f.Unwrap(); cause != nil {
 		fmt.Fprintf(w, "cause: %v\n", cause)
 	}
@@ -108,9 +132,8 @@ func newRoot() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{err, c.CommandPath()} })
-	root.AddCommand(newServe(), newKeys(), newDoctor(), newVersion())
+	root.AddCommand(newServe(), newAuth(), newDatasets(), newTransfers(), newKeys(), newDoctor(), newVersion())
 	return root
 }
 

@@ -59,7 +59,7 @@ func TestDoctorOfADeployment(t *testing.T) {
 		t.Error("something was changed")
 	}
 	code, _, stderr = run("--bucket", "no-such-bucket")
-	if code != 3 || !strings.Contains(stderr, "error: ") || !strings.Contains(stderr, "hint: ") {
+	if code != 3 || !strings.Contains(stderr, `"error":`) || !strings.Contains(stderr, `"hint":`) { // JSON, as all of it is
 		t.Errorf("of no bucket: %d %s", code, stderr)
 	}
 }

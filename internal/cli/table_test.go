@@ -55,7 +55,7 @@ func TestKeysInATable(t *testing.T) {
 	}
 
 	code, _, stderr = run("list", "--table", "no-such-table")
-	if code != 1 || !strings.Contains(stderr, "error: The table no-such-table can't be used.") || !strings.Contains(stderr, "hint: ") {
+	if code != 3 || !strings.Contains(stderr, "error: The table no-such-table can't be used.") || !strings.Contains(stderr, "hint: ") {
 		t.Fatalf("a table that is not there: %d %s", code, stderr)
 	}
 }
