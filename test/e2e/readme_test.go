@@ -32,7 +32,7 @@ func TestReadme(t *testing.T) {
 	srv := serve(t, setup{data: filepath.Join(dir, ".parqueue")})
 	path := []string{"PATH=" + filepath.Dir(testtool.Command(t, "aws", "aws")) + ":" + os.Getenv("PATH")}
 	as := strings.NewReplacer("http://127.0.0.1:8080", srv.url, "/home/you/parqueue", dir)
-	steps := console(t)
+	steps := console(t, "README.md")
 
 	if steps[0].command != "make run" {
 		t.Fatalf("the README begins with %q", steps[0].command)
@@ -73,15 +73,15 @@ func TestReadme(t *testing.T) {
 // step is a command of the README and what it prints.
 type step struct{ command, output string }
 
-// console reads the README's terminal sessions.
-func console(t *testing.T) []step {
+// console reads the terminal sessions of a page.
+func console(t *testing.T, page string) []step {
 	t.Helper()
-	readme, err := os.ReadFile(filepath.Join(testtool.Root(), "README.md"))
+	text, err := os.ReadFile(filepath.Join(testtool.Root(), page))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var steps []step
-	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(string(readme), -1) {
+	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 		for _, line := range strings.Split(strings.TrimSpace(block[1]), "\n") {
 			if run, ok := strings.CutPrefix(line, "$ "); ok {
 				steps = append(steps, step{command: run})
@@ -92,7 +92,7 @@ func console(t *testing.T) []step {
 		}
 	}
 	if len(steps) < 5 {
-		t.Fatalf("the README shows %d commands", len(steps))
+		t.Fatalf("%s shows %d commands", page, len(steps))
 	}
 	return steps
 }
