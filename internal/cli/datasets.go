@@ -23,7 +23,7 @@ func newDatasets() *cobra.Command {
 	}
 	s.addFlags(cmd)
 	cmd.AddCommand(newDatasetsCreate(&s), newDatasetsList(&s), newDatasetsShow(&s), newDatasetsFiles(&s),
-		newUpload(&s), newDownload(&s), newCat(&s), newDeleteFile(&s), newVerify(&s))
+		newUpload(&s), newDownload(&s), newCat(&s), newDeleteFile(&s), newDeleteDataset(&s), newVerify(&s))
 	return cmd
 }
 
@@ -183,6 +183,41 @@ func newDeleteFile(s *session) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func newDeleteDataset(s *session) *cobra.Command {
+	var yes, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "delete DATASET",
+		Short: "Delete a dataset and all files in it, for good",
+		Args:  exactArgs(1, "one dataset id; see `parqueue datasets list`"),
+		RunE: func(c *cobra.Command, args []string) error {
+			server, err := s.client()
+			if err != nil {
+				return err
+			}
+			d, err := server.Dataset(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if !yes {
+				return fault.New(fault.CodeInvalidRequest, "Nothing was deleted: this can't be undone.", "Add --yes to delete it.").
+					Because(fmt.Errorf("%s has %s (%s)", d.ID, files(int(d.FileCount)), size(d.TotalSizeBytes)))
+			}
+			deleted, err := server.DeleteDataset(c.Context(), d.ID, d.Version) // what was seen, and no more
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(c.OutOrStdout(), deleted)
+			}
+			fmt.Fprintf(c.ErrOrStderr(), "Deleted %s with %s (%s).\n", d.ID, files(int(deleted.FileCount)), size(deleted.TotalSizeBytes))
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "delete it, and all that is in it")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
