@@ -1,6 +1,7 @@
 // Package lambdaqueue is how ingestion runs as a Lambda function: it reads batches
 // of an SQS queue, whose messages are EventBridge's events of objects that were
-// stored in the inbox, and tells the queue which of them are to come again.
+// stored in the inbox, and tells the queue which of them are to come again. By a
+// schedule it looks through the inbox for what no message came of.
 //
 // The package needs no IAM actions of its own; the function's queue needs
 // sqs:ReceiveMessage, sqs:DeleteMessage and sqs:GetQueueAttributes, which SAM
@@ -21,53 +22,83 @@ import (
 	"github.com/parqueue/parqueue/internal/ingest"
 )
 
+// lostAfter is how long an object is in the inbox before its event counts as lost.
+const lostAfter = time.Hour
+
+// scheduled is the type of a schedule's event.
+const scheduled = "Scheduled Event"
+
+// Invocation is a batch of messages, or the event of a schedule.
+type Invocation struct {
+	events.SQSEvent
+	DetailType string `json:"detail-type"`
+}
+
 // reserve is kept of a function's time to say what was not done.
 const reserve = 20 * time.Second
 
 // Handler handles batches of messages with an ingester. What failed, and what the
 // time did not suffice for, is answered as failed, by which the queue has it come
 // again, and puts it into its dead-letter queue after some tries.
-func Handler(ingester *ingest.Ingester, log *slog.Logger) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
-	return func(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error) {
+func Handler(ingester *ingest.Ingester, log *slog.Logger) func(context.Context, Invocation) (events.SQSEventResponse, error) {
+	return func(ctx context.Context, in Invocation) (events.SQSEventResponse, error) {
 		if deadline, ok := ctx.Deadline(); ok {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
 			defer cancel()
 		}
-		var answer events.SQSEventResponse
-		fail := func(id string) {
-			answer.BatchItemFailures = append(answer.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: id})
+		if in.DetailType == scheduled {
+			return events.SQSEventResponse{}, rescan(ctx, ingester, log)
 		}
-		var notices []ingest.Notice
-		var ids []string // of the messages of the notices
-		for _, m := range batch.Records {
-			found, err := read(m.Body)
-			if err != nil {
-				log.ErrorContext(ctx, "a message is not an event of the inbox", "message_id", m.MessageId, "error", err)
-				fail(m.MessageId)
-			}
-			for _, n := range found {
-				notices, ids = append(notices, n), append(ids, m.MessageId)
-			}
-		}
-		count := map[ingest.State]int{}
-		failed := map[string]bool{}
-		for n, o := range ingester.Ingest(ctx, notices) {
-			count[o.State]++
-			switch o.State {
-			case ingest.Rejected:
-				log.WarnContext(ctx, "an object was rejected", "key", notices[n].Key, "code", fault.CodeOf(o.Err))
-			case ingest.Failed:
-				log.ErrorContext(ctx, "an object could not be ingested", "message_id", ids[n], "key", notices[n].Key, "error", o.Err)
-				if !failed[ids[n]] {
-					failed[ids[n]] = true
-					fail(ids[n])
-				}
-			}
-		}
-		log.InfoContext(ctx, "ingested", "messages", len(batch.Records), "outcomes", count)
-		return answer, nil
+		return handle(ctx, ingester, log, in.SQSEvent), nil
 	}
+}
+
+// rescan takes up what no message came of. What it does not get to, the next one
+// does.
+func rescan(ctx context.Context, ingester *ingest.Ingester, log *slog.Logger) error {
+	count, err := ingester.Rescan(ctx, lostAfter)
+	log.InfoContext(ctx, "looked through the inbox", "outcomes", count)
+	if err != nil {
+		log.ErrorContext(ctx, "looking through the inbox failed", "error", err)
+	}
+	return err
+}
+
+// handle takes up a batch and answers which of its messages failed.
+func handle(ctx context.Context, ingester *ingest.Ingester, log *slog.Logger, batch events.SQSEvent) (answer events.SQSEventResponse) {
+	fail := func(id string) {
+		answer.BatchItemFailures = append(answer.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: id})
+	}
+	var notices []ingest.Notice
+	var ids []string // of the messages of the notices
+	for _, m := range batch.Records {
+		found, err := read(m.Body)
+		if err != nil {
+			log.ErrorContext(ctx, "a message is not an event of the inbox", "message_id", m.MessageId, "error", err)
+			fail(m.MessageId)
+		}
+		for _, n := range found {
+			notices, ids = append(notices, n), append(ids, m.MessageId)
+		}
+	}
+	count := map[ingest.State]int{}
+	failed := map[string]bool{}
+	for n, o := range ingester.Ingest(ctx, notices) {
+		count[o.State]++
+		switch o.State {
+		case ingest.Rejected:
+			log.WarnContext(ctx, "an object was rejected", "key", notices[n].Key, "code", fault.CodeOf(o.Err))
+		case ingest.Failed:
+			log.ErrorContext(ctx, "an object could not be ingested", "message_id", ids[n], "key", notices[n].Key, "error", o.Err)
+			if !failed[ids[n]] {
+				failed[ids[n]] = true
+				fail(ids[n])
+			}
+		}
+	}
+	log.InfoContext(ctx, "ingested", "messages", len(batch.Records), "outcomes", count)
+	return answer
 }
 
 // stored is EventBridge's event of an object that was stored, as far as it is

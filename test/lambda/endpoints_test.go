@@ -421,9 +421,9 @@ func TestFunctions(t *testing.T) {
 			t.Errorf("listed %v", rows)
 		}
 	})
-	step("the inbox", func(t *testing.T) { d.checkInbox(t, s, datasetID, adapted) })
 	step("sweep", func(t *testing.T) { d.checkSweep(t, s) })
 	step("delete-dataset", func(t *testing.T) { d.checkDeleteDataset(t, s, adapted) })
+	step("the inbox", func(t *testing.T) { d.checkInbox(t, s) })
 	step("no function logs a key", func(t *testing.T) {
 		for name, f := range d.functions {
 			log := f.log.String()

@@ -99,7 +99,12 @@ func (d *deployment) ingest(t *testing.T, b any) string {
 }
 
 // checkInbox puts files into the inbox and passes the queue's batches on.
-func (d *deployment) checkInbox(t *testing.T, s *stores, datasetID string, adapted func(function, name string) event) {
+func (d *deployment) checkInbox(t *testing.T, s *stores) {
+	datasetID, _ := d.ok(t, "create-dataset", sample(t, "create-dataset", "post")).json(t)["dataset_id"].(string)
+	adapted := func(function, name string) event {
+		e := sample(t, function, name)
+		return e.withBody(bytes.ReplaceAll(e.body(t), []byte(sampleDataset), []byte(datasetID)))
+	}
 	put := func(key string, content []byte) string {
 		_, err := s.bucket.Client.PutObject(t.Context(), &s3.PutObjectInput{
 			Bucket: aws.String(embeddeds3test.Inbox), Key: &key, Body: bytes.NewReader(content),
@@ -137,6 +142,14 @@ func (d *deployment) checkInbox(t *testing.T, s *stores, datasetID string, adapt
 	}
 	if !names["inbox 1+1.parquet"] || !names["inbox-2%20.parquet"] || names["monday.parquet"] {
 		t.Errorf("listed %v", names)
+	}
+	put(folder+"lost.parquet", append(bytes.Clone(file[:4]), append([]byte("lost"), file[4:]...)...))
+	schedule, err := os.ReadFile(filepath.Join(testtool.Root(), "events", sweepName, "schedule.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if failed := d.ingest(t, json.RawMessage(schedule)); failed != "" || !strings.Contains(d.functions[ingestionName].log.String(), "looked through the inbox") {
+		t.Errorf("a schedule: failed %q", failed)
 	}
 	var other batch
 	text, err := os.ReadFile(filepath.Join(testtool.Root(), "events", ingestionName, "other.json"))
