@@ -82,6 +82,22 @@ func run(t *testing.T, bootstrap string, env []string) *function {
 	return &function{url: "http://" + address + "/2015-03-31/functions/function/invocations", log: log}
 }
 
+// logged waits until the function has logged a text so many times: the emulator
+// passes on what it logs while, and after, it passes on the answer.
+func (f *function) logged(t *testing.T, text string, times int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		log := f.log.String()
+		switch n := strings.Count(log, text); {
+		case n == times:
+			return
+		case n > times || time.Now().After(deadline):
+			t.Errorf("logged %s %d times, and not %d:\n%s", text, n, times, log)
+			return
+		}
+	}
+}
+
 // errorLines leaves out what the emulator and the function say when all is well.
 func errorLines(log string) string {
 	var lines []string

@@ -466,7 +466,7 @@ func (d *deployment) checkDeleteDataset(t *testing.T, s *stores, adapted func(fu
 		}
 		var swept sweep.Report // the purge begins at the sweeper's next invocation
 		d.functions[sweepName].invoke(t, sample(t, sweepName, "schedule"), &swept)
-		if files := at(swept.Tasks, "purge", "Files"); files != 6.0 {
+		if files := at(swept.Tasks, "purge", "Files"); files != 7.0 {
 			t.Errorf("swept %+v", swept)
 		}
 		if done, err := purger.Purge(t.Context()); err != nil || done.Datasets != 1 {

@@ -1,7 +1,6 @@
 package lambda_test
 
 import (
-	"bytes"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -60,10 +59,8 @@ func (d *deployment) checkSweep(t *testing.T, s *stores) {
 	if !again.Finished || again.Objects != 0 {
 		t.Errorf("swept again: %+v", again)
 	}
-	log := d.functions[sweepName].log.String()
-	if lines := strings.Count(log, `"msg":"swept"`); lines != 2 || !bytes.Contains([]byte(log), []byte(`"removed_objects":1`)) {
-		t.Errorf("logged %d reports:\n%s", lines, log)
-	}
+	d.functions[sweepName].logged(t, `"msg":"swept"`, 2)
+	d.functions[sweepName].logged(t, `"removed_objects":1`, 1)
 }
 
 // makeOlder takes everything in a store's folder back in time.
