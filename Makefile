@@ -44,6 +44,11 @@ test-sam: ## Check the SAM template and build it
 	$(MAKE) sam-build
 	@wc -c .aws-sam/build/*/bootstrap
 
+.PHONY: test-many
+test-many: build ## Run the tests of very many files with a million of them, and 10,000 objects
+	PARQUEUE_TEST_MANY=1 go test -count 1 -v -timeout 60m -run TestScale ./test/bench
+	PARQUEUE_TEST_MANY=1 go test -count 1 -v -timeout 60m -run TestManyObjects ./test/e2e
+
 # A number of inputs and not a time: at the end of a time Go up to 1.26 fails now
 # and then with "context deadline exceeded" and no input (go.dev/issue/75804).
 # The tests of internal/objectstore link the embedded store, and to build that
@@ -61,7 +66,7 @@ fuzz: ## Fuzz what reads foreign bytes, FUZZTIME (40000x) for each target
 	done
 
 # Numbers of repetitions and not times, so that every run measures the same.
-# PARQUEUE_TEST_LARGE=1 makes the listed datasets as large as the figures say.
+# PARQUEUE_TEST_MANY=1 makes the listed datasets as large as the figures say.
 .PHONY: bench
 bench: ## Measure what docs/benchmarks.md has figures of
 	go test -run '^$$' -bench . -benchmem ./internal/footer ./internal/lambdahttp

@@ -1,6 +1,6 @@
 // Package bench measures what docs/benchmarks.md has figures of, with what is
 // compared in one run: `make bench`. What must hold on every machine is a test
-// here, in a small form that PARQUEUE_TEST_LARGE=1 makes a large one.
+// here, in a small form that PARQUEUE_TEST_MANY=1 makes a large one.
 package bench
 
 import (

@@ -24,7 +24,7 @@ import (
 )
 
 // large reports whether the tests are to be as large as what they are about.
-func large() bool { return os.Getenv("PARQUEUE_TEST_LARGE") != "" }
+func large() bool { return os.Getenv("PARQUEUE_TEST_MANY") != "" }
 
 // scale is how many files a large dataset has here.
 func scale(catalog string) int {

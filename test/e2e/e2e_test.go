@@ -4,7 +4,8 @@
 // Node's fetch, Python's requests, and raw sockets for what no client sends.
 //
 // PARQUEUE_BIN names a binary to test instead of building one, relative to the repository. PARQUEUE_TEST_LARGE=1
-// makes the large upload 5 GB instead of 600 MB.
+// makes the large upload 5 GB instead of 600 MB, PARQUEUE_TEST_MANY=1 the many objects of the inbox
+// 10,000 instead of 800.
 package e2e
 
 import (

@@ -255,12 +255,12 @@ func TestAListInTheInbox(t *testing.T) {
 }
 
 // Many objects, put side by side, are all listed, each once. With
-// PARQUEUE_TEST_LARGE=1 they are ten thousand, which is more than the server keeps
+// PARQUEUE_TEST_MANY=1 they are ten thousand, which is more than the server keeps
 // notices of, and takes minutes.
 func TestManyObjects(t *testing.T) {
 	const datasets = 4
 	count := 800
-	if os.Getenv("PARQUEUE_TEST_LARGE") == "1" {
+	if os.Getenv("PARQUEUE_TEST_MANY") == "1" {
 		count = 10_000
 	}
 	srv := serve(t, setup{args: []string{"--quiet"}})
