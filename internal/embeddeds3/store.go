@@ -19,6 +19,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/uuid"
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/backend/meta"
@@ -159,6 +160,17 @@ func (s *store) beginUpload(ctx context.Context, bucket, key *string) (path *str
 	return s.count(bucket)
 }
 
+// beginParts is beginUpload for an operation on an upload in parts.
+func (s *store) beginParts(ctx context.Context, bucket, key, id *string) (path *string, end func(), err error) {
+	path, end, err = s.beginUpload(ctx, bucket, key)
+	if err == nil {
+		if err = checkUploadID(aws.ToString(id)); err != nil {
+			end()
+		}
+	}
+	return path, end, err
+}
+
 // count translates a bucket and counts a request that uses it.
 func (s *store) count(bucket *string) (path *string, end func(), err error) {
 	path, err = s.path(bucket)
@@ -186,6 +198,16 @@ func checkKey(key string) error {
 var errKey = s3err.APIError{ //nolint:gochecknoglobals // a constant
 	Code: "InvalidArgument", HTTPStatusCode: http.StatusBadRequest,
 	Description: "This store takes no key that has an empty segment, the segment . or .., or " + posix.MetaTmpDir + " as its first one.",
+}
+
+// checkUploadID refuses what is no id of an upload, which is a UUID in its usual
+// form. The file backend takes every id for the name of a folder: to it
+// ../../../files is an upload whose parts are all objects under files.
+func checkUploadID(id string) error {
+	if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
+		return s3err.GetNoSuchUploadErr(strings.Clone(id)) // see locks.enter
+	}
+	return nil
 }
 
 // answer makes an error one that S3 clients know. What they don't know is
@@ -468,7 +490,7 @@ func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateM
 // UploadPart stores a part. It survives the process; a loss of power may take
 // it until its upload is completed, and completing then fails.
 func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
-	path, end, err := s.beginUpload(ctx, in.Bucket, in.Key)
+	path, end, err := s.beginParts(ctx, in.Bucket, in.Key, in.UploadId)
 	if err != nil {
 		return nil, err
 	}
@@ -483,7 +505,7 @@ func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.Upl
 // CompleteMultipartUpload makes the parts an object and returns when it is on
 // disk.
 func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
-	path, end, err := s.beginUpload(ctx, in.Bucket, in.Key)
+	path, end, err := s.beginParts(ctx, in.Bucket, in.Key, in.UploadId)
 	if err != nil {
 		return s3response.CompleteMultipartUploadResult{}, "", err
 	}
@@ -514,7 +536,7 @@ func (s *store) join(ctx context.Context, bucket string, in *s3.CompleteMultipar
 
 // AbortMultipartUpload throws the parts away, once those on their way have arrived.
 func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput) error {
-	path, end, err := s.beginUpload(ctx, in.Bucket, in.Key)
+	path, end, err := s.beginParts(ctx, in.Bucket, in.Key, in.UploadId)
 	if err != nil {
 		return err
 	}
@@ -532,6 +554,9 @@ func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3respons
 		return s3response.ListPartsResult{}, err
 	}
 	defer end()
+	if err := checkUploadID(aws.ToString(in.UploadId)); err != nil {
+		return s3response.ListPartsResult{}, err
+	}
 	at := *in
 	at.Bucket = path
 	out, err := s.posix.ListParts(ctx, &at)
