@@ -188,7 +188,7 @@ func (s *stores) serve(ctx context.Context, listener net.Listener, ready func(Re
 // returns ends that, before the stores are closed.
 func (s *stores) inBackground(ctx context.Context) (end func(), err error) {
 	sweeping := s.sweeping.withDefaults()
-	sweeper := sweep.New(s.objects, s.catalog, sweep.WithTiming(sweeping.Timing))
+	sweeper := sweep.New(s.objects, s.catalog, sweep.WithTiming(sweeping.Timing), sweep.WithWitness(markFile(s.dataDir)))
 	if err := sweeper.Prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -201,6 +201,7 @@ func (s *stores) inBackground(ctx context.Context) (end func(), err error) {
 	return func() {
 		cancel()
 		running.Wait()
+		s.noteEnd(ctx, sweeper)
 	}, nil
 }
 

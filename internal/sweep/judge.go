@@ -23,8 +23,9 @@ const (
 	// Leftover: its file was deleted, its upload aborted, or it was claimed, and a
 	// crash came before it was removed.
 	Leftover Kind = "leftover"
-	// Foreign: the catalog knows nothing of it, and it is older than what the catalog
-	// knows, or its key is not a file's. It is left alone.
+	// Foreign: the catalog knows nothing of it, or not what became of its upload, and
+	// it is older than what the catalog knows; or its key is not a file's. It is left
+	// alone.
 	Foreign Kind = "foreign"
 )
 
@@ -81,10 +82,10 @@ func (t thing) judge(now, since time.Time) Kind {
 		return Foreign
 	case r.MayGo():
 		return Leftover
+	case (r.State == dataset.FileUnknown || r.Expired(now.Add(-expiryGrace))) && t.at.Before(since):
+		return Foreign
 	case r.Expired(now.Add(-expiryGrace)):
 		return Expired
-	case r.State == dataset.FileUnknown && t.at.Before(since):
-		return Foreign
 	case r.State == dataset.FileUnknown:
 		return Orphan
 	case r.State == dataset.FileAppended && t.partsID != "": // the object is there, made of others

@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -16,10 +17,14 @@ const taskName = "sweep"
 // place was finished up to there by somebody, so that of two sweepers at a time
 // the one that saves last only has some things looked at twice.
 type progress struct {
-	// Since is when the catalog was first swept. Whatever is older and unknown is
-	// left alone: this catalog may not be the one that knows it. Without that, a
-	// store whose table was replaced by an empty one would be emptied as well.
+	// Since is when the catalog was first swept, or found to have been replaced by
+	// an older copy. Whatever is older, and unknown or of an upload that has not
+	// been settled, is left alone: this catalog may not be the one that knows what
+	// became of it. Without that, a store whose table was replaced by an empty one
+	// would be emptied as well.
 	Since time.Time `json:"since"`
+
+	Mark string `json:"mark,omitempty"` // see Witness
 
 	Last     time.Time `json:"last"`      // when the last finished pass began
 	LastFull time.Time `json:"last_full"` // and the last that asked about every object, and in which nothing failed
@@ -52,11 +57,39 @@ func readProgress(ctx context.Context, catalog dataset.Progress) (p progress, er
 // load reads the progress, or begins it.
 func (s *Sweeper) load(ctx context.Context) (*progress, error) {
 	p, err := readProgress(ctx, s.catalog)
-	if err == nil && p.Since.IsZero() {
-		p.Since = s.now().UTC().Truncate(time.Second) // as a store tells when an object was stored
-		err = s.save(ctx, &p)
+	if err != nil {
+		return nil, err
 	}
-	return &p, err
+	if s.witness != nil {
+		mark, err := s.witness.Mark(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("reading the mark of the objects: %w", err)
+		}
+		if mark != p.Mark {
+			p = progress{} // the catalog is not the one that they were swept with
+		}
+	}
+	switch mark := p.Mark; {
+	case p.Since.IsZero():
+		p.Since = s.now().UTC().Truncate(time.Second) // as a store tells when an object was stored
+		return &p, s.renew(ctx, &p)
+	case s.witness != nil && s.renew(ctx, &p) != nil:
+		// A full disk, perhaps. The old mark will do until the next time.
+		p.Mark = mark
+		_ = s.witness.SetMark(ctx, mark) // if they differ, all that is there is left alone
+	}
+	return &p, nil
+}
+
+// renew gives the objects and the catalog another mark.
+func (s *Sweeper) renew(ctx context.Context, p *progress) error {
+	if s.witness != nil {
+		p.Mark = rand.Text()
+		if err := s.witness.SetMark(ctx, p.Mark); err != nil {
+			return fmt.Errorf("marking the objects: %w", err)
+		}
+	}
+	return s.save(ctx, p)
 }
 
 func (s *Sweeper) save(ctx context.Context, p *progress) error {
@@ -80,7 +113,7 @@ func (p *progress) begin(now time.Time, t Timing) bool {
 		return false
 	}
 	*p = progress{
-		Since: p.Since, Last: p.Last, LastFull: p.LastFull,
+		Since: p.Since, Mark: p.Mark, Last: p.Last, LastFull: p.LastFull,
 		Started: now.UTC(), Full: p.Last.IsZero() || now.Sub(p.LastFull) >= t.FullEvery,
 	}
 	return true

@@ -61,6 +61,7 @@ type Sweeper struct {
 	now     func() time.Time
 	atOnce  int
 	tasks   []task
+	witness Witness
 }
 
 // Option changes how a Sweeper works.
@@ -71,6 +72,21 @@ func WithClock(now func() time.Time) Option { return func(s *Sweeper) { s.now = 
 
 // WithTiming has the sweeper wait otherwise than DefaultTiming.
 func WithTiming(t Timing) Option { return func(s *Sweeper) { s.timing = t } }
+
+// Witness keeps a mark with the objects, outside of the catalog, which keeps the
+// same one. The sweeper changes both whenever it runs. When they differ, the
+// catalog was replaced by a copy from another time: that does not know the files
+// that were appended since, and their bytes must not be taken for leftovers.
+type Witness interface {
+	// Mark returns what was set last, or "".
+	Mark(ctx context.Context) (string, error)
+
+	// SetMark replaces the mark. When it fails the mark is the old or the new one.
+	SetMark(ctx context.Context, mark string) error
+}
+
+// WithWitness has the sweeper notice a catalog that was replaced by a copy of it.
+func WithWitness(w Witness) Option { return func(s *Sweeper) { s.witness = w } }
 
 // task is something else that is done whenever the sweeper runs.
 type task struct {
@@ -116,7 +132,8 @@ const margin = time.Minute
 const maxErrors = 10
 
 // Prepare notes, the first time that it is called, since when the catalog knows
-// every file of the store. Sweep does it as well, when it is called.
+// every file of the store, and whether it is still the same catalog (see Witness).
+// Sweep does it as well, when it is called.
 func (s *Sweeper) Prepare(ctx context.Context) error {
 	_, err := s.load(ctx)
 	return err
