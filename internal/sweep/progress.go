@@ -104,8 +104,13 @@ func (s *Sweeper) save(ctx context.Context, p *progress) error {
 }
 
 // begin begins a pass if none is under way and it is time. It reports whether one
-// is under way then.
+// is under way then. What is noted of times to come was by a clock that was wrong:
+// nothing would be swept until then, and by a pass from there nothing would be too
+// young.
 func (p *progress) begin(now time.Time, t Timing) bool {
+	if soon := now.Add(expiryGrace); p.Last.After(soon) || p.LastFull.After(soon) || p.Started.After(soon) {
+		*p = progress{Since: p.Since, Mark: p.Mark}
+	}
 	if !p.Started.IsZero() {
 		return true
 	}

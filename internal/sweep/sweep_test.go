@@ -301,6 +301,19 @@ func TestSweepLeavesAloneWhatIsOlderThanTheCatalog(t *testing.T) {
 	other.wantKeys(t, old)
 }
 
+// A clock that was years ahead for a while does not end the sweeping until then.
+func TestSweepAfterAWrongClock(t *testing.T) {
+	b := newBench(t)
+	b.wait(10 * 365 * day)
+	b.sweep(t)
+	b.wait(-10 * 365 * day)
+	b.file("orphan")
+	b.wait(2 * day)
+	if r := b.sweep(t); r.RemovedObjects != 1 {
+		t.Fatalf("swept %+v", r)
+	}
+}
+
 // A pass that is cut off is continued, page by page.
 func TestSweepIsContinued(t *testing.T) {
 	b := newBench(t)
