@@ -424,6 +424,7 @@ func TestFunctions(t *testing.T) {
 	step("sweep", func(t *testing.T) { d.checkSweep(t, s) })
 	step("delete-dataset", func(t *testing.T) { d.checkDeleteDataset(t, s, adapted) })
 	step("the inbox", func(t *testing.T) { d.checkInbox(t, s) })
+	step("no policy grants more than was used", s.checkPolicies)
 	step("no function logs a key", func(t *testing.T) {
 		for name, f := range d.functions {
 			log := f.log.String()

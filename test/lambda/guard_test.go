@@ -30,13 +30,42 @@ const listParts = "s3:ListBucketMultipartUploads"
 // calls are the IAM actions that functions used, one for each request to a store.
 type calls struct {
 	mu   sync.Mutex
-	made map[string][]string // by function
+	made map[string][]string        // by function
+	used map[string]map[string]bool // by function, every action that it ever used
+}
+
+func newCalls() *calls {
+	return &calls{made: map[string][]string{}, used: map[string]map[string]bool{}}
 }
 
 func (c *calls) note(function string, actions []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.made[function] = append(c.made[function], strings.Join(actions, " "))
+	c.usedActions(function, actions)
+}
+
+// use notes an action that made a difference and was no request of its own.
+func (c *calls) use(function, action string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.usedActions(function, []string{action})
+}
+
+func (c *calls) usedActions(function string, actions []string) {
+	if c.used[function] == nil {
+		c.used[function] = map[string]bool{}
+	}
+	for _, action := range actions {
+		c.used[function][action] = true
+	}
+}
+
+// hasUsed reports whether a function ever used an action.
+func (c *calls) hasUsed(function, action string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.used[function][action]
 }
 
 // take returns what a function called since the last time.
@@ -64,7 +93,12 @@ func (s *stores) guard(t *testing.T, function, store string, actions func(*http.
 		request := answer.Request
 		reads := request.Method == http.MethodGet || request.Method == http.MethodHead
 		ofObject := reads && !request.URL.Query().Has("uploadId")
-		if answer.StatusCode == http.StatusNotFound && ofObject && !mayList(t, function, request.URL.Path) {
+		if answer.StatusCode != http.StatusNotFound || !ofObject {
+			return nil
+		}
+		if mayList(t, function, request.URL.Path) {
+			s.calls.use(function, listBucket)
+		} else {
 			answer.StatusCode = http.StatusForbidden // so S3 hides objects that are not there
 		}
 		return nil

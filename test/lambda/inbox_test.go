@@ -183,6 +183,7 @@ func (d *deployment) checkInbox(t *testing.T, s *stores) {
 	}
 	d.refused(t, "retry-rejection", adapted("retry-rejection", "post"), http.StatusNotFound, "rejection_not_found")
 	d.ok(t, "delete-rejection", adapted("delete-rejection", "post"))
+	d.refused(t, "delete-rejection", adapted("delete-rejection", "post"), http.StatusNotFound, "rejection_not_found")
 	if got := rejected(); len(got) != 0 {
 		t.Errorf("still rejected: %v", got)
 	}

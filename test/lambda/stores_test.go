@@ -31,7 +31,7 @@ func startStores(t *testing.T) *stores {
 	return &stores{
 		tenant: "acme", dynamoDB: endpoint, table: table,
 		catalog: dynamo.New(client, table), bucket: embeddeds3test.Start(t),
-		calls: &calls{made: map[string][]string{}},
+		calls: newCalls(),
 	}
 }
 

@@ -18,7 +18,7 @@ func (d *deployment) checkLargeFile(t *testing.T, adapted func(function, name st
 	begin := func(name string) object {
 		e := adapted("create-upload", "post")
 		body := strings.NewReplacer("part-0005.parquet", name, "1234567890", fmt.Sprint(len(file)), "}", `, "part_size": 5242880}`).Replace(string(e.body(t)))
-		return d.ok(t, "create-upload", e.withBody([]byte(body))).json(t)
+		return d.ok(t, "create-upload", e.withBody([]byte(body)).withHeader("Idempotency-Key", name)).json(t)
 	}
 	about := func(function string, upload object, more string) event {
 		e := adapted(function, "post")
