@@ -296,18 +296,37 @@ func TestGatewayResponses(t *testing.T) {
 
 // An allow-list: a new kind of resource needs somebody to check what it costs
 // while nobody uses it.
+var freeTypes = []string{
+	functionType, "AWS::Serverless::Api", "AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::S3::BucketPolicy",
+	"AWS::Logs::LogGroup", "AWS::ApiGateway::Account", "AWS::IAM::Role",
+	"AWS::Events::Rule", "AWS::SQS::QueuePolicy",
+	// Lambda asks an idle queue some 600,000 times a month, of a million that are free.
+	"AWS::SQS::Queue",
+}
+
+// What is there only for somebody to be told. A topic costs nothing by itself, and
+// an account has freeAlarms for nothing.
+var alarmTypes = []string{"AWS::SNS::Topic", "AWS::CloudWatch::Alarm"}
+
+const freeAlarms = 10
+
 func TestNothingIsBilledWhileIdle(t *testing.T) {
-	free := []string{
-		functionType, "AWS::Serverless::Api", "AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::S3::BucketPolicy",
-		"AWS::Logs::LogGroup", "AWS::ApiGateway::Account", "AWS::IAM::Role",
-		"AWS::Events::Rule", "AWS::SQS::QueuePolicy",
-		// Lambda asks an idle queue some 600,000 times a month, of a million that are free.
-		"AWS::SQS::Queue",
-	}
+	alarms := 0
 	for name, resource := range at(template(t), "Resources").(object) {
-		if kind, _ := at(resource, "Type").(string); !slices.Contains(free, kind) {
+		kind, _ := at(resource, "Type").(string)
+		switch {
+		case slices.Contains(freeTypes, kind):
+		case slices.Contains(alarmTypes, kind):
+			alarms++
+			if at(resource, "Condition") != "Alarmed" {
+				t.Errorf("%s is there without anybody to tell", name)
+			}
+		default:
 			t.Errorf("%s is a %s", name, kind)
 		}
+	}
+	if email := at(template(t), "Parameters", "AlarmEmail", "Default"); email != "" || alarms > freeAlarms+1 {
+		t.Errorf("%d alarms and topics, for %v", alarms, email)
 	}
 	text, err := os.ReadFile(filepath.Join(testtool.Root(), "template.yaml"))
 	if err != nil {
