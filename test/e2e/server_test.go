@@ -92,11 +92,26 @@ func launch(t testing.TB, s setup) *server {
 	}()
 	t.Cleanup(func() {
 		srv.kill()
+		checkSecrets(t, srv)
 		if t.Failed() {
 			t.Logf("output of the server over %s:\n%s", s.data, tail(srv.output.String(), 8<<10))
 		}
 	})
 	return srv
+}
+
+// checkSecrets looks in all that a server wrote, whatever the test did with it, for
+// what must not be there: keys, presigned URLs, and what is in files.
+func checkSecrets(t testing.TB, srv *server) {
+	t.Helper()
+	output := srv.output.String()
+	for what, secret := range map[string]string{
+		"its admin key": srv.key, "a key": "Key pq_", "a presigned URL": "X-Amz-Signature", "a file's content": "PAR1",
+	} {
+		if secret != "" && strings.Contains(output, secret) {
+			t.Errorf("the server wrote %s", what)
+		}
+	}
 }
 
 // readKey reads the admin key where the server sees it, which may be another
