@@ -39,10 +39,20 @@ test-go: build ## Run the Go tests
 	go test $(RACE) -timeout 10m ./...
 
 .PHONY: test-sam
-test-sam: ## Check the SAM template and build it
-	$(SAM) validate --lint
+test-sam: check-template ## Check the SAM template and build it
 	$(MAKE) sam-build
-	@wc -c .aws-sam/build/*/bootstrap
+	test/template/sizes $(BUILD_DIR)
+
+# As it is written, and as CloudFormation gets it, which is kept beside what is built.
+TRANSFORMED := .aws-sam/transformed.json
+
+.PHONY: check-template
+check-template: ## Check the SAM template with cfn-lint and checkov
+	$(SAM) validate --lint
+	mkdir -p $(dir $(TRANSFORMED))
+	.cache/venv/sam/bin/python test/template/transform.py >$(TRANSFORMED)
+	.cache/venv/sam/bin/cfn-lint $(TRANSFORMED)
+	.cache/venv/checkov/bin/checkov --config-file test/template/checkov.yaml --file $(TRANSFORMED)
 
 .PHONY: test-many
 test-many: build ## Run the tests of very many files with a million of them, and 10,000 objects
