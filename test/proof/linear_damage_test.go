@@ -54,12 +54,12 @@ func (y *tally) damage(t testing.TB, ops []porcupine.Operation, d *dice) {
 	}
 }
 
-// logDamage fails when some kind of damage was never tried.
+// logDamage fails when some kind of damage was never tried in a long run.
 func (y *tally) logDamage(t testing.TB) {
 	t.Helper()
 	total := 0
 	for _, way := range damages() {
-		if y.damaged[way.name] == 0 {
+		if y.damaged[way.name] == 0 && scale(t) > 1 {
 			t.Errorf("no history had a place for this: %s", way.name)
 		}
 		total += y.damaged[way.name]
