@@ -18,7 +18,8 @@ run: build ## Build and start the local server
 
 ##@ Testing
 
-# The race detector needs a C compiler.
+# The race detector needs a C compiler. The tests of the whole go without: most of
+# what they test is in other processes, and there is no time for both in CI.
 RACE := $(if $(shell command -v cc),-race)
 
 .PHONY: test
@@ -36,7 +37,8 @@ check: ## Check formatting, and what go vet finds
 
 .PHONY: test-go
 test-go: build ## Run the Go tests
-	go test $(RACE) -timeout 10m ./...
+	go test $(RACE) -timeout 10m ./cmd/... ./functions/... ./internal/...
+	go test -timeout 10m ./test/...
 
 .PHONY: test-sam
 test-sam: check-template ## Check the SAM template and build it
