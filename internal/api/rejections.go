@@ -44,6 +44,7 @@ func (a *API) listRejections(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	l := a.startListing(w, r, "rejections", limit)
+	defer l.release()
 	for _, rejection := range page.Rejections {
 		if !l.add(rejectionRow(rejection)) {
 			page.Next = after

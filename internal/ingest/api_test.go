@@ -12,18 +12,37 @@ import (
 	"github.com/parqueue/parqueue/internal/keys"
 )
 
+// overAPI answers for the rejections of a world, with at most so many bytes a list.
+func overAPI(w *world, limit int) http.Handler {
+	return api.New(api.Config{
+		Rejections:    w.rejections(),
+		Principal:     func(*http.Request) (keys.Principal, error) { return owner, nil },
+		Log:           slog.New(slog.DiscardHandler),
+		ResponseLimit: limit,
+	}).Handler()
+}
+
+// A list of rejections gives back the compressor that it took: after many lists
+// the next one is compressed as well.
+func TestListsOfRejectionsGiveBackTheirCompressor(t *testing.T) {
+	handler := overAPI(rejected(t), 0)
+	for n := range 100 {
+		r := httptest.NewRequest(http.MethodPost, "/list-rejections", strings.NewReader("{}"))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Accept-Encoding", "gzip")
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, r)
+		if got := recorder.Header().Get("Content-Encoding"); recorder.Code != http.StatusOK || got != "gzip" {
+			t.Fatalf("list %d: %d, encoded as %q, of %d bytes", n, recorder.Code, got, recorder.Body.Len())
+		}
+	}
+}
+
 // The endpoints that are about rejections. Their tests are here because the inbox
 // in memory is.
 func TestRejectionsOverTheAPI(t *testing.T) {
 	w := rejected(t)
-	handler := func(limit int) http.Handler {
-		return api.New(api.Config{
-			Rejections:    w.rejections(),
-			Principal:     func(*http.Request) (keys.Principal, error) { return owner, nil },
-			Log:           slog.New(slog.DiscardHandler),
-			ResponseLimit: limit,
-		}).Handler()
-	}
+	handler := func(limit int) http.Handler { return overAPI(w, limit) }
 	limit := 0
 	post := func(path, body string, status int) map[string]any {
 		t.Helper()
