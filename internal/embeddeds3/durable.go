@@ -3,6 +3,7 @@ package embeddeds3
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -62,3 +63,28 @@ func syncPath(path string) (err error) {
 
 // isMissing reports whether a sync failed because the file isn't there.
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// partsOnDisk joins parts, and puts what it made on disk with the last of them. The
+// gateway gives it its key and removes the parts right after that: a loss of power
+// must not take both.
+type partsOnDisk struct {
+	left int                  // parts to come
+	sync func(*os.File) error // (*os.File).Sync; a field for tests
+	err  error                // why a copy failed
+}
+
+// copy is a posix.CustomCopyFunc: that it returns true means that the upload may be
+// completed again after an error.
+func (j *partsOnDisk) copy(part, whole *os.File) (again bool, err error) {
+	_, err = io.Copy(whole, part)
+	if j.left--; err == nil && j.left == 0 {
+		err = j.sync(whole)
+	}
+	if err != nil {
+		j.err = err
+		// The gateway now tries to copy the part by itself, behind what is there of it
+		// already. It must not succeed.
+		err = errors.Join(err, part.Close())
+	}
+	return true, err
+}

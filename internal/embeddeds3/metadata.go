@@ -6,23 +6,37 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/backend/meta"
 )
 
-// partListAttribute is where the gateway notes the end of every part of a
-// multipart upload. With some thousand parts the note outgrows what ext4 holds
-// in extended attributes (4 KiB in all), and completing the upload fails. It
-// serves reads by part number only, which nobody here makes.
+// partListAttribute is where the gateway notes of which upload an object was made,
+// and the end of every part. With some thousand parts the note outgrows what ext4
+// holds in extended attributes (4 KiB in all), and completing the upload fails. The
+// ends serve reads by part number only, which nobody here makes.
 const partListAttribute = "mp-metadata"
 
-// withoutPartList keeps the gateway's metadata but for partListAttribute.
+// joinedAttribute is what is kept of it: the id of the upload, a space, and the
+// object's size in bytes.
+const joinedAttribute = "parqueue-joined"
+
+// withoutPartList keeps the gateway's metadata, and joinedAttribute in the place of
+// partListAttribute.
 type withoutPartList struct{ meta.MetadataStorer }
 
 func (m withoutPartList) StoreAttribute(f *os.File, bucket, object, attribute string, value []byte) error {
-	if attribute == partListAttribute {
-		return nil
+	if attribute != partListAttribute {
+		return m.MetadataStorer.StoreAttribute(f, bucket, object, attribute, value)
 	}
-	return m.MetadataStorer.StoreAttribute(f, bucket, object, attribute, value)
+	made, err := backend.UnmarshalMpUploadMetadata(value, false)
+	if err != nil {
+		return fmt.Errorf("reading what the gateway notes of an upload: %w", err)
+	}
+	var size int64
+	if n := len(made.Parts); n > 0 {
+		size = made.Parts[n-1]
+	}
+	return m.MetadataStorer.StoreAttribute(f, bucket, object, joinedAttribute, fmt.Appendf(nil, "%s %d", made.UploadID, size))
 }
 
 // sidecar keeps metadata in files of their own, under the bucket's name where

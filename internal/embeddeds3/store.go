@@ -86,7 +86,7 @@ func newStore(cfg Config) (*store, error) {
 		if cfg.ReadOnly {
 			break
 		}
-		if err := tidy(filepath.Join(dir, posix.MetaTmpDir), time.Now()); err != nil {
+		if err := tidy(dir, attributes, time.Now()); err != nil {
 			return nil, fmt.Errorf("embedded S3: tidying the bucket %s: %w", name, err)
 		}
 	}
@@ -527,9 +527,13 @@ func (s *store) join(ctx context.Context, bucket string, in *s3.CompleteMultipar
 	defer s.keys.alone(bucket + "/" + *in.Key)()
 	s.tree.RLock()
 	defer s.tree.RUnlock()
-	out, version, err := s.posix.CompleteMultipartUpload(ctx, in)
+	if in.MultipartUpload == nil {
+		return s3response.CompleteMultipartUploadResult{}, "", s3err.GetAPIError(s3err.ErrInvalidRequest)
+	}
+	joined := partsOnDisk{left: len(in.MultipartUpload.Parts), sync: (*os.File).Sync}
+	out, version, err := s.posix.CompleteMultipartUploadWithCopy(ctx, in, joined.copy)
 	if err != nil {
-		return out, version, s.answer("completing an upload", err)
+		return out, version, s.answer("completing an upload", cmp.Or(joined.err, err))
 	}
 	return out, version, s.durable(bucket, *in.Bucket, *in.Key)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/versity/versitygw/auth"
+	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/s3err"
@@ -24,8 +25,13 @@ import (
 
 func newTestStore(t *testing.T) *store {
 	t.Helper()
+	return storeIn(t, t.TempDir())
+}
+
+func storeIn(t *testing.T, dir string) *store {
+	t.Helper()
 	s, err := newStore(Config{
-		Dir: t.TempDir(), AccessKey: "access", Buckets: []string{"bucket"}, Logger: slog.New(slog.DiscardHandler),
+		Dir: dir, AccessKey: "access", Buckets: []string{"bucket"}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -125,14 +131,21 @@ func TestWithoutChunked(t *testing.T) {
 // The list of parts is what would make completing an upload of some thousand
 // parts fail on ext4.
 func TestPartListIsNotKept(t *testing.T) {
-	dir := t.TempDir()
-	side, err := meta.NewSideCar(dir)
+	side, err := meta.NewSideCar(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := make([]int64, 10_000)
+	for n := range ends {
+		ends[n] = int64(n+1) * 5 << 30
+	}
+	list, err := backend.MarshalMpUploadMetadata(backend.MpUploadMetadata{UploadID: "id", Parts: ends}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	storer := withoutPartList{side}
-	for _, attribute := range []string{partListAttribute, "etag"} {
-		if err := storer.StoreAttribute(nil, "b", "o", attribute, []byte("x")); err != nil {
+	for attribute, value := range map[string][]byte{partListAttribute: list, "etag": []byte("x")} {
+		if err := storer.StoreAttribute(nil, "b", "o", attribute, value); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -141,6 +154,9 @@ func TestPartListIsNotKept(t *testing.T) {
 	}
 	if _, err := side.RetrieveAttribute(nil, "b", "o", partListAttribute); !errors.Is(err, meta.ErrNoSuchKey) {
 		t.Errorf("the list of parts: %v, want none", err)
+	}
+	if note, err := side.RetrieveAttribute(nil, "b", "o", joinedAttribute); err != nil || string(note) != "id 53687091200000" {
+		t.Errorf("of the upload is kept %q, %v", note, err)
 	}
 }
 
@@ -210,6 +226,42 @@ func TestAbortWaitsForParts(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(s.buckets["bucket"], posix.MetaTmpMultipartDir, "*", "*"))
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// What the parts are joined to is on disk before they are removed, and when that
+// fails they stay.
+func TestJoinedPartsAreOnDisk(t *testing.T) {
+	part, err := os.CreateTemp(t.TempDir(), "part")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.CreateTemp(t.TempDir(), "whole")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer whole.Close()
+	if _, err := part.WriteString("bytes"); err != nil {
+		t.Fatal(err)
+	}
+	synced := 0
+	joined := partsOnDisk{left: 2, sync: func(*os.File) error { synced++; return syscall.EIO }}
+	for n, want := range []error{nil, syscall.EIO} {
+		if _, err := part.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := joined.copy(part, whole); !again || !errors.Is(err, want) {
+			t.Errorf("part %d: %v, %v", n+1, again, err)
+		}
+		if synced != n {
+			t.Errorf("after part %d it was synced %d times", n+1, synced)
+		}
+	}
+	if !errors.Is(joined.err, syscall.EIO) {
+		t.Errorf("the reason is %v", joined.err)
+	}
+	if _, err := io.Copy(whole, part); err == nil {
+		t.Error("the gateway's own copy succeeds after that")
 	}
 }
 
