@@ -51,9 +51,15 @@ func (s *Service) AppendUploads(ctx context.Context, who keys.Principal, dataset
 	if err := s.checkRest(ctx, who, uploads[done:], datasetID); err != nil {
 		return AppendingUploads{}, withProgress(err, done)
 	}
+	var shared schema.Schema
+	if done < len(uploads) {
+		if shared, err = s.uploads.UploadSchema(ctx, who.Tenant, uploads[done].ID); err != nil {
+			return AppendingUploads{}, withProgress(err, done)
+		}
+	}
 	for done < len(uploads) {
 		run := uploads[done:min(done+MaxAppendUploads, len(uploads))]
-		files, err := s.appendRun(ctx, who, run, idem)
+		files, err := s.appendUploads(ctx, who, run, shared, idem)
 		if err != nil {
 			return AppendingUploads{}, withProgress(err, done)
 		}
@@ -143,15 +149,7 @@ func (s *Service) mismatchWithin(ctx context.Context, who keys.Principal, first,
 	return ofUpload(Mismatch(want, found, first.FileName), other)
 }
 
-// appendRun appends uploads of one schema in one step.
-func (s *Service) appendRun(ctx context.Context, who keys.Principal, run []Upload, idem Idempotency) ([]File, error) {
-	shared, err := s.uploads.UploadSchema(ctx, who.Tenant, run[0].ID)
-	if err != nil {
-		return nil, err
-	}
-	return s.appendUploads(ctx, who, run, shared, idem)
-}
-
+// appendUploads appends uploads of one schema in one step.
 func (s *Service) appendUploads(ctx context.Context, who keys.Principal, run []Upload, shared schema.Schema, idem Idempotency) ([]File, error) {
 	a := Append{Tenant: who.Tenant, DatasetID: run[0].DatasetID, Schema: shared, Idempotency: idem}
 	now := s.now().UTC().Truncate(time.Microsecond)

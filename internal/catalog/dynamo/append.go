@@ -228,11 +228,12 @@ func (w *appending) refused(ctx context.Context, reasons []types.CancellationRea
 }
 
 // lostRace decides what to do after another writer was faster. The refusal has
-// just told the new head, which is worth a try at once. When that one is lost as
-// well there are many writers: after a pause the head will have moved on again,
-// so it is read then.
+// just told the new head, which is worth a try at once, with one file. When that one
+// is lost as well there are many writers: after a pause the head will have moved on again,
+// so it is read then. A run of files takes too much of the table's time to be tried
+// on a chance: the writer that was faster has its next one ready.
 func (w *appending) lostRace() error {
-	if w.hasty = !w.hasty; w.hasty {
+	if w.hasty = !w.hasty; w.hasty && len(w.Files) == 1 {
 		return errAtOnce
 	}
 	w.stale = true

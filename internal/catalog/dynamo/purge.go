@@ -230,7 +230,7 @@ func (c *Catalog) write(ctx context.Context, doing string, requests []types.Writ
 		if try >= c.tries {
 			return busy(errors.Join(fmt.Errorf("%s: DynamoDB left %d requests undone", doing, len(requests)), err))
 		}
-		if err := c.pause(ctx, try); err != nil {
+		if err := c.pause(ctx, try, 1); err != nil {
 			return fmt.Errorf("%s: %w", doing, err)
 		}
 	}

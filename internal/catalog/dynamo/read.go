@@ -115,7 +115,7 @@ func (c *Catalog) batch(ctx context.Context, doing string, ids []id) (map[id]ite
 		if try++; try > settleTries {
 			return nil, busy(fmt.Errorf("%s: DynamoDB left keys unread", doing))
 		}
-		if err := c.pause(ctx, try); err != nil {
+		if err := c.pause(ctx, try, 1); err != nil {
 			return nil, fmt.Errorf("%s: %w", doing, err)
 		}
 	}
@@ -139,7 +139,7 @@ func (c *Catalog) settled(ctx context.Context, read func() error) error {
 		if try == settleTries {
 			return busy(err)
 		}
-		if err := c.pause(ctx, try); err != nil {
+		if err := c.pause(ctx, try, 1); err != nil {
 			return fmt.Errorf("waiting for a transaction: %w", err)
 		}
 	}

@@ -44,9 +44,9 @@ const unknownTries = 4
 // *fault.Error leaves open whether it happened.
 func (c *Catalog) run(ctx context.Context, doing string, w write) error {
 	var last error
-	unknown, atOnce := 0, true
+	unknown, atOnce, actions := 0, true, 0
 	for try := 0; try < c.tries && unknown < unknownTries; try++ {
-		if !atOnce && c.pause(ctx, try) != nil {
+		if !atOnce && c.pause(ctx, try, actions) != nil {
 			break
 		}
 		atOnce = false
@@ -54,6 +54,7 @@ func (c *Catalog) run(ctx context.Context, doing string, w write) error {
 		if err != nil || in == nil {
 			return err
 		}
+		actions = len(in.TransactItems)
 		_, err = c.client.TransactWriteItems(ctx, in)
 		if err == nil {
 			return nil
@@ -80,21 +81,26 @@ func (c *Catalog) run(ctx context.Context, doing string, w write) error {
 	return dataset.ErrTooManyWriters().Because(errors.Join(last, ctx.Err()))
 }
 
-// firstPause is about the time that a transaction takes.
-const firstPause = 10 * time.Millisecond
+// firstPause is about the time that a transaction of firstActions takes, such as an
+// append of one file. One with more of them takes longer, and so do others of its kind
+// that are in its way.
+const (
+	firstPause   = 10 * time.Millisecond
+	firstActions = 4
+)
 
 // patience is the number of tries after which a writer presses harder.
 const patience = 8
 
-// pause waits before a try, from 1, for a random part of a time, so that writers
-// that collided do not meet again. The time doubles with each try, up to the
+// pause waits before a try, from 1, of a request with so many actions, for a random
+// part of a time, so that writers that collided do not meet again. The time doubles with each try, up to the
 // longest. After patience tries it becomes shorter again, down to a quarter of
 // that: otherwise whoever comes anew, and pauses little, is always before those
 // that have waited for long. See docs/benchmarks.md.
-func (c *Catalog) pause(ctx context.Context, try int) error {
+func (c *Catalog) pause(ctx context.Context, try, actions int) error {
 	most := max(c.longest*patience/time.Duration(max(try, patience)), c.longest/4)
 	if try < patience {
-		most = min(most, firstPause<<try)
+		most = min(most, firstPause*time.Duration(max(actions/firstActions, 1))<<try)
 	}
 	timer := time.NewTimer(rand.N(most + 1)) //nolint:gosec // no secret
 	defer timer.Stop()
