@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -209,9 +210,9 @@ func ReadFooter(ctx context.Context, open Opener, size int64) (footer.Info, erro
 	if size <= smallObject {
 		return footer.Read(object, size)
 	}
-	head := make([]byte, min(headBytes, size))
-	if _, err := object.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
-		return footer.Info{}, err
+	head := make([]byte, headBytes)
+	if n, err := object.ReadAt(head, 0); n < len(head) { // the object is longer: the connection was cut
+		return footer.Info{}, fmt.Errorf("reading the beginning of an object: %w", cmp.Or(err, io.ErrUnexpectedEOF))
 	}
 	if err := footer.CheckHead(head); err != nil {
 		return footer.Info{}, err
