@@ -65,12 +65,16 @@ type Inbox interface {
 	// something else is under toKey), CodeRequestTooLarge, CodeStorageFull, CodeUnavailable.
 	CopyIn(ctx context.Context, from InboxObject, toKey string) (Stored, error)
 
-	// Move gives an object another key in the inbox, in place of what is there. When
-	// it fails the object is under its old key, the new one, or both.
-	// Errors: CodeFileNotFound, CodeConflict with ErrObjectReplaced, CodeStorageFull, CodeUnavailable.
+	// Move gives an object another key in the inbox, where nothing is, or the same
+	// bytes, as an earlier call may have left them. When it fails the object is under
+	// its old key, the new one, or both.
+	// Errors: CodeFileNotFound, CodeConflict (with ErrObjectReplaced, or when
+	// something else is under toKey), CodeStorageFull, CodeUnavailable.
 	Move(ctx context.Context, from InboxObject, toKey string) error
 
-	// Delete removes an object. One that is gone is no error.
+	// Delete removes an object. One that is gone is no error. One that was put again
+	// is left, though between a look at its time and the deletion the same bytes may
+	// be put: those go.
 	// Errors: CodeConflict with ErrObjectReplaced, CodeUnavailable.
 	Delete(ctx context.Context, from InboxObject) error
 }

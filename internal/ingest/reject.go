@@ -24,6 +24,8 @@ type reason struct {
 	FileName   string    `json:"file_name,omitempty"`
 	SizeBytes  int64     `json:"size_bytes"`
 	RejectedAt time.Time `json:"rejected_at"`
+
+	object dataset.InboxObject // that holds it
 }
 
 // reject moves an object to where rejected ones are, with the reason beside it.
@@ -37,15 +39,32 @@ func (i *Ingester) reject(ctx context.Context, p place, o dataset.InboxObject, w
 		return failed(err)
 	}
 	for _, to := range p.rejectedAt(put) {
-		ours, err := i.keepPlace(ctx, to, put, document)
+		is, err := i.keepPlace(ctx, to, put, o, document)
 		if err != nil {
 			return failed(fmt.Errorf("writing why an object is rejected: %w", err))
 		}
-		if ours {
-			return i.moveAway(ctx, o, to, why)
+		if is != others {
+			return i.moveAway(ctx, o, rejectedPlace{to, put, document, is}, why)
 		}
 	}
 	return failed(fault.Internal("rejecting an object", errors.New("every place for it is taken")))
+}
+
+// ownership says whose a place under rejected/ is.
+type ownership int
+
+const (
+	others ownership = iota
+	kept             // for this put
+	filled           // and its bytes are there
+)
+
+// rejectedPlace is where a put is rejected.
+type rejectedPlace struct {
+	key      string
+	put      string
+	document []byte // the reason
+	is       ownership
 }
 
 // reasonDocument is the API's error with what it is about.
@@ -81,19 +100,33 @@ func faultOf(err error) *fault.Error {
 }
 
 // keepPlace writes the reason for a place unless the place is taken by another
-// put, and reports whether it is this put's.
-func (i *Ingester) keepPlace(ctx context.Context, to, put string, document []byte) (ours bool, err error) {
-	switch _, err := i.inbox.Stat(ctx, to); {
+// put, and tells whose it is.
+func (i *Ingester) keepPlace(ctx context.Context, to, put string, o dataset.InboxObject, document []byte) (ownership, error) {
+	there, err := i.inbox.Stat(ctx, to)
+	switch {
 	case err == nil: // somebody's; this put's if the move was interrupted
-		return i.isOurs(ctx, to, put)
+		ours, err := i.isOurs(ctx, to, put)
+		if err != nil || !ours || !couldBe(there, o) {
+			return others, err
+		}
+		return filled, nil
 	case !fault.Is(err, fault.CodeFileNotFound):
-		return false, err
+		return others, err
 	}
 	err = i.inbox.PutNew(ctx, to+errorSuffix, document)
 	if fault.Is(err, fault.CodeConflict) {
-		return i.isOurs(ctx, to, put)
+		var ours bool
+		if ours, err = i.isOurs(ctx, to, put); err == nil && !ours {
+			return others, nil
+		}
 	}
-	return err == nil, err
+	return kept, err
+}
+
+// couldBe reports whether nothing speaks against that an object is a copy of
+// another one.
+func couldBe(x, y dataset.InboxObject) bool {
+	return x.SizeBytes == y.SizeBytes && (x.CRC64NVME == "" || y.CRC64NVME == "" || x.CRC64NVME == y.CRC64NVME)
 }
 
 // isOurs reports whether the reason for a place is that of a put.
@@ -113,24 +146,34 @@ func readReason(ctx context.Context, inbox dataset.Inbox, rejected string) (abou
 	if err != nil {
 		return reason{}, nil, err
 	}
+	none := reason{object: o}
 	if o.SizeBytes > maxReasonBytes {
-		return reason{}, nil, nil
+		return none, nil, nil
 	}
 	document, err := inbox.ReadSmall(ctx, o, maxReasonBytes)
 	if err != nil {
 		return reason{}, nil, err
 	}
 	if json.Unmarshal(document, &about) != nil || json.Unmarshal(document, &body) != nil {
-		return reason{}, nil, nil
+		return none, nil, nil
 	}
+	about.object = o
 	return about, body, nil
 }
 
 // moveAway moves an object to a place that is kept for it.
-func (i *Ingester) moveAway(ctx context.Context, o dataset.InboxObject, to string, why error) Outcome {
-	err := i.inbox.Move(ctx, o, to)
+func (i *Ingester) moveAway(ctx context.Context, o dataset.InboxObject, to rejectedPlace, why error) Outcome {
+	var err error
+	if to.is == filled {
+		err = i.inbox.Delete(ctx, o)
+	} else {
+		err = i.inbox.Move(ctx, o, to.key)
+	}
 	switch {
 	case err == nil:
+		if err := i.keepReason(ctx, to); err != nil {
+			return failed(err)
+		}
 		return Outcome{State: Rejected, Err: why}
 	case fault.Is(err, fault.CodeFileNotFound), replaced(err):
 		return i.movedBefore(ctx, to, why, err)
@@ -138,16 +181,30 @@ func (i *Ingester) moveAway(ctx context.Context, o dataset.InboxObject, to strin
 	return failed(fmt.Errorf("moving a rejected object: %w", err))
 }
 
+// keepReason sees that the reason is still beside an object that was just moved.
+// Where the same put was rejected by another process as well, and moved back by its
+// owner, it went with that.
+func (i *Ingester) keepReason(ctx context.Context, to rejectedPlace) error {
+	_, err := i.inbox.Stat(ctx, to.key+errorSuffix)
+	if fault.Is(err, fault.CodeFileNotFound) {
+		err = i.inbox.PutNew(ctx, to.key+errorSuffix, to.document)
+	}
+	if err != nil && !fault.Is(err, fault.CodeConflict) {
+		return fmt.Errorf("writing why an object is rejected: %w", err)
+	}
+	return nil
+}
+
 // movedBefore settles an object that was not where it was when it should be
 // moved. If it isn't at its new place either then its owner took it back, and the
 // reason is one for nothing.
-func (i *Ingester) movedBefore(ctx context.Context, to string, why, err error) Outcome {
-	_, statErr := i.inbox.Stat(ctx, to)
+func (i *Ingester) movedBefore(ctx context.Context, to rejectedPlace, why, err error) Outcome {
+	_, statErr := i.inbox.Stat(ctx, to.key)
 	switch {
 	case statErr != nil && !fault.Is(statErr, fault.CodeFileNotFound):
 		return failed(fmt.Errorf("moving a rejected object: %w", statErr))
 	case statErr != nil:
-		if err := dropReason(ctx, i.inbox, to); err != nil {
+		if err := dropReason(ctx, i.inbox, to.key, to.put); err != nil {
 			return failed(err)
 		}
 	case !replaced(err):
@@ -159,16 +216,17 @@ func (i *Ingester) movedBefore(ctx context.Context, to string, why, err error) O
 	return Outcome{State: Gone}
 }
 
-// dropReason removes the reason beside an object that is not rejected any more.
-func dropReason(ctx context.Context, inbox dataset.Inbox, rejected string) error {
-	o, err := inbox.Stat(ctx, rejected+errorSuffix)
+// dropReason removes the reason beside an object that is not rejected any more,
+// if it is that of the put with an id: another put may be about to come there.
+func dropReason(ctx context.Context, inbox dataset.Inbox, rejected, put string) error {
+	about, _, err := readReason(ctx, inbox, rejected)
 	if fault.Is(err, fault.CodeFileNotFound) {
 		return nil
 	}
-	if err == nil {
-		err = inbox.Delete(ctx, o)
+	if err == nil && about.PutID == put {
+		err = inbox.Delete(ctx, about.object)
 	}
-	if err != nil {
+	if err != nil && !replaced(err) {
 		return fmt.Errorf("removing the reason of a rejected object: %w", err)
 	}
 	return nil

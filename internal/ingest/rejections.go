@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,6 +23,8 @@ type Rejection struct {
 	SizeBytes  int64
 	RejectedAt time.Time
 	Error      map[string]any // in the API's shape
+
+	put string // whose reason is beside it
 }
 
 // RejectionPage is a part of the rejections, in the order of their ids.
@@ -150,6 +151,7 @@ func (r *Rejections) addReason(ctx context.Context, rejection *Rejection) error 
 	if err != nil && !fault.Is(err, fault.CodeFileNotFound) && !replaced(err) {
 		return fmt.Errorf("reading why an object was rejected: %w", err)
 	}
+	rejection.put = about.PutID
 	if err != nil || !strings.HasPrefix(about.ObjectKey, IncomingPrefix) {
 		rejection.Error = fault.New(fault.CodeInternal, "Why the object was rejected is not known any more.", "Retry it to find out.").Body()
 		return nil
@@ -178,10 +180,13 @@ func (r *Rejections) Retry(ctx context.Context, who keys.Principal, id string) (
 	case !fault.Is(err, fault.CodeFileNotFound):
 		return Rejection{}, fmt.Errorf("retrying a rejection: %w", err)
 	}
-	if err := r.inbox.Move(ctx, o, rejection.ObjectKey); err != nil {
+	switch err := r.inbox.Move(ctx, o, rejection.ObjectKey); {
+	case fault.Is(err, fault.CodeConflict) && !replaced(err):
+		return Rejection{}, errInTheWay(rejection)
+	case err != nil:
 		return Rejection{}, fmt.Errorf("retrying a rejection: %w", unfound(err, id))
 	}
-	return rejection, dropReason(ctx, r.inbox, o.Key)
+	return rejection, dropReason(ctx, r.inbox, o.Key, rejection.put)
 }
 
 func errInTheWay(rejection Rejection) error {
@@ -199,11 +204,11 @@ func (r *Rejections) Delete(ctx context.Context, who keys.Principal, id string) 
 	if err := r.inbox.Delete(ctx, o); err != nil {
 		return Rejection{}, fmt.Errorf("deleting a rejection: %w", err)
 	}
-	return rejection, dropReason(ctx, r.inbox, o.Key)
+	return rejection, dropReason(ctx, r.inbox, o.Key, rejection.put)
 }
 
-// find finds a rejection that a key reaches. Where an earlier try crashed behind
-// the object and before its reason, it removes the reason.
+// find finds a rejection that a key reaches. A reason alone is none, and stays:
+// what it is about may just be coming there.
 func (r *Rejections) find(ctx context.Context, who keys.Principal, id string) (Rejection, dataset.InboxObject, error) {
 	none := dataset.InboxObject{}
 	if !who.Has(keys.ScopeWrite) {
@@ -215,7 +220,7 @@ func (r *Rejections) find(ctx context.Context, who keys.Principal, id string) (R
 	}
 	o, err := r.inbox.Stat(ctx, RejectedPrefix+id)
 	if fault.Is(err, fault.CodeFileNotFound) {
-		return Rejection{}, none, errors.Join(errRejectionNotFound(id), dropReason(ctx, r.inbox, RejectedPrefix+id))
+		return Rejection{}, none, errRejectionNotFound(id)
 	}
 	if err != nil {
 		return Rejection{}, none, fmt.Errorf("finding a rejection: %w", err)

@@ -148,3 +148,61 @@ func TestRejectionsThatAKeyDoesNotReach(t *testing.T) {
 		t.Errorf("there was %s, and is %s", before, after)
 	}
 }
+
+// Whatever is put under its name while an object is put back is ingested, or in
+// the way; it is never covered.
+func TestARetryCoversNothingThatIsPutMeanwhile(t *testing.T) {
+	for step, fired := 0, true; fired; step++ {
+		w, worker := rejected(t), (*worker)(nil)
+		worker = w.worker(-1)
+		fresh := parquet(t, "fresh")
+		fired = false
+		worker.hooks = map[int]func(){step: func() { fired = true; w.put(key(arriving, "a"), fresh) }}
+		_, err := ingest.NewRejections(tenant, worker).Retry(t.Context(), owner, arriving+"/a")
+		if err != nil && !fault.Is(err, fault.CodeFileExists) {
+			t.Errorf("put before step %d: %v", step, err)
+		}
+		_, kept := w.inbox["rejected/dataset-1/a"]
+		if fired && string(w.inbox[key(arriving, "a")].content) != string(fresh) || err != nil && !kept {
+			t.Errorf("put before step %d, and then %v: in the inbox is %q", step, err, w.under(""))
+		}
+	}
+}
+
+// However the steps of one who rejects and one who has it tried again are mixed,
+// nothing is lost, and what is rejected has its reason beside it.
+func TestRejectingAndRetryingAtOnce(t *testing.T) {
+	k := key(arriving, "a")
+	for name, meanwhile := range map[string]func(*world){
+		"another one is faster": func(w *world) {
+			w.worker(-1).ingest(k)
+			for range 2 { // somebody is impatient
+				_, _ = w.rejections().Retry(t.Context(), owner, arriving+"/a")
+			}
+		},
+		"a retry of what is just being rejected": func(w *world) {
+			_, _ = w.rejections().Retry(t.Context(), owner, arriving+"/a")
+		},
+	} {
+		for step, fired := 0, true; fired; step++ {
+			w := newWorld()
+			w.put(k, []byte("no Parquet"))
+			slow := w.worker(-1)
+			fired = false
+			slow.hooks = map[int]func(){step: func() { fired = true; meanwhile(w) }}
+			slow.ingest(k)
+			for range 3 {
+				w.worker(-1).ingest(k)
+			}
+			page, err := w.rejections().List(t.Context(), owner, "", "", 10)
+			if err != nil || len(page.Rejections) == 0 {
+				t.Errorf("%s, before step %d: lost: %v; in the inbox is %q", name, step, err, w.under(""))
+			}
+			for _, r := range page.Rejections {
+				if r.Error["code"] != string(fault.CodeNotParquet) || r.ObjectKey != k {
+					t.Errorf("%s, before step %d: %+v; in the inbox is %q", name, step, r, w.under(""))
+				}
+			}
+		}
+	}
+}

@@ -276,30 +276,37 @@ func (w *worker) CopyIn(_ context.Context, from dataset.InboxObject, toKey strin
 func (w *worker) Move(_ context.Context, from dataset.InboxObject, toKey string) error {
 	err := w.step(func() error {
 		content, err := w.at(from)
-		if err == nil {
+		if err != nil {
+			return err
+		}
+		if have, ok := w.inbox[toKey]; ok && etag(have.content) != from.ETag {
+			return fault.New(fault.CodeConflict, "taken", "")
+		} else if !ok {
+			w.now = w.now.Add(time.Second)
 			w.inbox[toKey] = stored{content, w.now}
 		}
-		return err
+		return nil
 	})
 	if err == nil {
-		err = w.Delete(nil, from)
-	}
-	if errors.Is(err, dataset.ErrObjectReplaced) && fault.Is(err, fault.CodeConflict) {
-		if have, ok := w.inbox[toKey]; ok && etag(have.content) == from.ETag {
-			return nil
+		if err = w.Delete(nil, from); errors.Is(err, dataset.ErrObjectReplaced) {
+			err = nil
 		}
 	}
 	return err
 }
 
+// Delete compares the time as well in its one step: a real store does that a
+// moment before.
 func (w *worker) Delete(_ context.Context, from dataset.InboxObject) error {
 	return w.step(func() error {
 		_, err := w.at(from)
-		if err == nil {
-			delete(w.inbox, from.Key)
-		}
-		if fault.Is(err, fault.CodeFileNotFound) {
+		switch {
+		case fault.Is(err, fault.CodeFileNotFound):
 			return nil
+		case err == nil && !w.inbox[from.Key].at.Equal(from.ModifiedAt):
+			return fault.New(fault.CodeConflict, "put again", "").Because(dataset.ErrObjectReplaced)
+		case err == nil:
+			delete(w.inbox, from.Key)
 		}
 		return err
 	})

@@ -44,7 +44,7 @@ func (i *Inbox) CopyIn(ctx context.Context, from dataset.InboxObject, toKey stri
 		return dataset.Stored{}, errTooLarge()
 	}
 	c := i.copying(from, i.into.bucket, toKey)
-	c.once = true
+	c.goesOn = true
 	c.contentType = contentType
 	c.metadata = map[string]string{copyMark: c.mark()}
 	err := c.run(ctx)
@@ -73,13 +73,52 @@ func (i *Inbox) Move(ctx context.Context, from dataset.InboxObject, toKey string
 		}
 	}
 	if err := c.run(ctx); err != nil {
-		return versionFailure("moving an object of the inbox", err)
+		if err := i.copiedBefore(ctx, from, toKey, err); err != nil {
+			return err
+		}
 	}
 	err := i.Delete(ctx, from)
 	if errors.Is(err, dataset.ErrObjectReplaced) {
 		return nil // it has left its old key already
 	}
 	return err
+}
+
+// copiedBefore finds out why an object could not be copied. It returns nil where
+// the same bytes are under the new key: the copy of an earlier call, or of a try
+// of this one whose answer was lost.
+func (i *Inbox) copiedBefore(ctx context.Context, from dataset.InboxObject, toKey string, why error) error {
+	const doing = "moving an object of the inbox"
+	switch statusOf(why) {
+	case http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed:
+	default:
+		return failure(doing, why)
+	}
+	now, err := i.Stat(ctx, from.Key)
+	if err != nil {
+		return errors.Join(err, why)
+	}
+	if now.ETag != from.ETag {
+		return errReplaced(why)
+	}
+	there, err := i.Stat(ctx, toKey)
+	switch {
+	case fault.Is(err, fault.CodeFileNotFound):
+		return versionFailure(doing, why)
+	case err != nil:
+		return errors.Join(err, why)
+	case sameBytes(from, there):
+		return nil
+	}
+	return fault.New(fault.CodeConflict, "Another object is where this one was to be moved.", "Nothing was replaced. Try again.").Because(why)
+}
+
+// sameBytes reports two objects that are known to have the same bytes.
+func sameBytes(x, y dataset.InboxObject) bool {
+	if x.CRC64NVME != "" && y.CRC64NVME != "" {
+		return x.SizeBytes == y.SizeBytes && x.CRC64NVME == y.CRC64NVME
+	}
+	return x.SizeBytes == y.SizeBytes && x.ETag == y.ETag
 }
 
 // copying is one object on its way to another key.
@@ -89,7 +128,7 @@ type copying struct {
 	from        dataset.InboxObject
 	key         string
 	sizes       copySizes
-	once        bool              // never in place of another object
+	goesOn      bool              // the key stands for this version alone, so that parts of an earlier call fit
 	contentType string            // with metadata; "" keeps that of the source
 	metadata    map[string]string // nil keeps that of the source, where it is copied whole
 }
@@ -115,12 +154,7 @@ func (c *copying) mark() string {
 }
 
 // ifNew is the condition that nothing is under the key.
-func (c *copying) ifNew() *string {
-	if c.once {
-		return aws.String("*")
-	}
-	return nil
-}
+func ifNew() *string { return aws.String("*") }
 
 // run copies the object. S3 says that a copy failed with the status 200 as well,
 // once it has begun to answer; the SDK recognises that and repeats the request.
@@ -133,7 +167,7 @@ func (c *copying) run(ctx context.Context) error {
 		Key:               &c.key,
 		CopySource:        c.source(),
 		CopySourceIfMatch: &c.from.ETag,
-		IfNoneMatch:       c.ifNew(),
+		IfNoneMatch:       ifNew(),
 		ChecksumAlgorithm: types.ChecksumAlgorithmCrc64nvme, // computed by S3 where the source has another one
 		TaggingDirective:  types.TaggingDirectiveReplace,    // none: to copy them takes rights of their own
 	}

@@ -24,7 +24,7 @@ func (c *copying) inParts(ctx context.Context) error {
 	if err == nil {
 		err = c.complete(ctx, id, parts)
 	}
-	if err != nil && !(c.once && mayGoOn(err)) {
+	if err != nil && !(c.goesOn && mayGoOn(err)) {
 		err = errors.Join(err, c.abort(ctx, id))
 	}
 	return err
@@ -41,7 +41,7 @@ func mayGoOn(err error) bool {
 func (c *copying) begin(ctx context.Context) (id string, parts []types.CompletedPart, err error) {
 	size := c.partSize()
 	parts = make([]types.CompletedPart, (c.from.SizeBytes+size-1)/size)
-	if c.once {
+	if c.goesOn {
 		if id, err = c.resume(ctx, parts); err != nil || id != "" {
 			return id, parts, err
 		}
@@ -140,7 +140,7 @@ func (c *copying) complete(ctx context.Context, id string, parts []types.Complet
 		ChecksumType:      types.ChecksumTypeFullObject,
 		ChecksumCRC64NVME: optional(c.from.CRC64NVME),
 		MpuObjectSize:     &c.from.SizeBytes,
-		IfNoneMatch:       c.ifNew(),
+		IfNoneMatch:       ifNew(),
 	})
 	return err
 }

@@ -93,7 +93,7 @@ func (i *Inbox) PutSmall(ctx context.Context, key string, document []byte) error
 
 // PutNew implements dataset.Inbox.
 func (i *Inbox) PutNew(ctx context.Context, key string, document []byte) error {
-	return failureOf(i.putDocument(ctx, &s3.PutObjectInput{Key: &key, IfNoneMatch: aws.String("*")}, document), failure)
+	return failureOf(i.putDocument(ctx, &s3.PutObjectInput{Key: &key, IfNoneMatch: ifNew()}, document), failure)
 }
 
 // Replace implements dataset.Inbox.
@@ -119,14 +119,26 @@ func (i *Inbox) putDocument(ctx context.Context, in *s3.PutObjectInput, document
 }
 
 // Delete implements dataset.Inbox. S3 compares the ETag and deletes in one
-// step; no store is asked to delete without that condition.
+// step; no store is asked to delete without that condition. Since the same bytes
+// have the same ETag, and S3 compares nothing else, an object that was put again is
+// told by its time just before.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
 func (i *Inbox) Delete(ctx context.Context, from dataset.InboxObject) error {
-	_, err := i.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &i.bucket, Key: &from.Key, IfMatch: &from.ETag})
+	const doing = "deleting an object of the inbox"
+	now, err := i.Stat(ctx, from.Key)
+	switch {
+	case fault.Is(err, fault.CodeFileNotFound):
+		return nil
+	case err != nil:
+		return err
+	case !now.ModifiedAt.Equal(from.ModifiedAt):
+		return errReplaced(errors.New(doing))
+	}
+	_, err = i.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &i.bucket, Key: &from.Key, IfMatch: &from.ETag})
 	if err == nil || statusOf(err) == http.StatusNotFound {
 		return nil
 	}
-	return versionFailure("deleting an object of the inbox", err)
+	return versionFailure(doing, err)
 }
 
 // versionFailure is failure for an operation on one version of an object.
@@ -134,6 +146,10 @@ func versionFailure(doing string, err error) error {
 	if statusOf(err) != http.StatusPreconditionFailed {
 		return failure(doing, err)
 	}
+	return errReplaced(err)
+}
+
+func errReplaced(why error) error {
 	return fault.New(fault.CodeConflict, "The object in the inbox was replaced by another one meanwhile.",
-		"Nothing was done. The new object is taken in its turn.").Because(errors.Join(dataset.ErrObjectReplaced, err))
+		"Nothing was done. The new object is taken in its turn.").Because(errors.Join(dataset.ErrObjectReplaced, why))
 }

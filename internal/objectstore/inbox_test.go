@@ -166,9 +166,15 @@ func TestMove(t *testing.T) {
 		drop(t, s3store, "incoming/d/"+name, body, func(in *s3.PutObjectInput) {
 			in.ContentType, in.Metadata = aws.String("a/b"), map[string]string{"who": "me"}
 		})
-		drop(t, s3store, "rejected/d/"+name, []byte("earlier"))
+		drop(t, s3store, "rejected/d/"+name+" taken", []byte("earlier"))
 		o := stat(t, in, "incoming/d/"+name)
-		if err := in.Move(t.Context(), o, "rejected/d/"+name); err != nil {
+		if err := in.Move(t.Context(), o, "rejected/d/"+name+" taken"); !fault.Is(err, fault.CodeConflict) || errors.Is(err, dataset.ErrObjectReplaced) {
+			t.Errorf("%s: Move to where another object is: %v", name, err)
+		}
+		if other := stat(t, in, "rejected/d/"+name+" taken"); other.SizeBytes != int64(len("earlier")) {
+			t.Errorf("%s: Move has replaced another object by %+v", name, other)
+		}
+		if err := in.Move(t.Context(), stat(t, in, o.Key), "rejected/d/"+name); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := in.Stat(t.Context(), o.Key); !fault.Is(err, fault.CodeFileNotFound) {
@@ -189,6 +195,13 @@ func TestMove(t *testing.T) {
 		drop(t, s3store, o.Key, []byte("new"))
 		if err := in.Move(t.Context(), o, "rejected/d/"+name); !errors.Is(err, dataset.ErrObjectReplaced) {
 			t.Errorf("%s: Move of a replaced object: %v", name, err)
+		}
+		drop(t, s3store, o.Key, body) // as an earlier Move leaves it that was cut off behind the copy
+		if err := in.Move(t.Context(), stat(t, in, o.Key), "rejected/d/"+name); err != nil {
+			t.Errorf("%s: Move to where the same bytes are: %v", name, err)
+		}
+		if _, err := in.Stat(t.Context(), o.Key); !fault.Is(err, fault.CodeFileNotFound) {
+			t.Errorf("%s: after that, Stat of the old key: %v", name, err)
 		}
 	}
 }
@@ -211,6 +224,23 @@ func TestInboxDelete(t *testing.T) {
 	}
 	if _, err := in.Stat(t.Context(), "incoming/d/a"); !fault.Is(err, fault.CodeFileNotFound) {
 		t.Errorf("Stat: %v", err)
+	}
+}
+
+// The same bytes that are put again are another put.
+func TestInboxDeleteOfWhatWasPutAgain(t *testing.T) {
+	t.Parallel()
+	s3store := embeddeds3test.Start(t)
+	in, _ := inboxOf(s3store)
+	drop(t, s3store, "incoming/d/a", []byte("one"))
+	first := stat(t, in, "incoming/d/a")
+	time.Sleep(1100 * time.Millisecond) // times are to the second
+	drop(t, s3store, "incoming/d/a", []byte("one"))
+	if err := in.Delete(t.Context(), first); !errors.Is(err, dataset.ErrObjectReplaced) {
+		t.Errorf("Delete of what was put again: %v", err)
+	}
+	if err := in.Delete(t.Context(), stat(t, in, "incoming/d/a")); err != nil {
+		t.Error(err)
 	}
 }
 

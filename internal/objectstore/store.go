@@ -22,8 +22,8 @@
 //
 // Of an Inbox, on the objects of its bucket: Stat, Open, ReadSmall and CopyIn need
 // s3:GetObject, PutSmall s3:PutObject, Delete s3:DeleteObject and, because of its
-// condition, s3:GetObject, and Move all three; List and Stat s3:ListBucket on the
-// bucket. CopyIn needs s3:PutObject and s3:GetObject on the objects of the other
+// condition, s3:GetObject, and Move all three; List and whatever asks about an object first
+// s3:ListBucket on the bucket. CopyIn needs s3:PutObject and s3:GetObject on the objects of the other
 // bucket and, for objects of more than 5 GiB, s3:ListMultipartUploadParts and
 // s3:AbortMultipartUpload on them and s3:ListBucketMultipartUploads on that
 // bucket; Move needs s3:AbortMultipartUpload for those. Buckets encrypted with
