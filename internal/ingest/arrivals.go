@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/parqueue/parqueue/internal/dataset"
 )
@@ -66,8 +67,15 @@ func (i *Ingester) takeUp(ctx context.Context, d dataset.Dataset, arrivals []*ar
 	}
 }
 
-// prepareAll prepares arrivals, many at a time.
+// prepareAll prepares arrivals, many at a time. It leaves some of the time to append
+// and remove those that are ready: an object that is so large that its copy is cut
+// off, to go on with the next try, must not keep the others back.
 func (i *Ingester) prepareAll(ctx context.Context, d dataset.Dataset, arrivals []*arrival) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/4*3)
+		defer cancel()
+	}
 	places := make([]place, len(arrivals))
 	byKey := make(map[string]*arrival, len(arrivals))
 	for n, a := range arrivals {
