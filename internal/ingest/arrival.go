@@ -11,6 +11,7 @@ import (
 
 	"github.com/parqueue/parqueue/internal/dataset"
 	"github.com/parqueue/parqueue/internal/fault"
+	"github.com/parqueue/parqueue/internal/footer"
 	"github.com/parqueue/parqueue/internal/schema"
 )
 
@@ -84,7 +85,7 @@ func (i *Ingester) check(ctx context.Context, d dataset.Dataset, a *arrival) err
 	if err := i.nameFree(ctx, a); err != nil || a.listed {
 		return err
 	}
-	info, err := dataset.ReadFooter(ctx, i.opener(a.object), a.object.SizeBytes)
+	info, err := i.readFooter(ctx, a.object)
 	if err != nil {
 		return err
 	}
@@ -103,6 +104,17 @@ func checkName(name string) error {
 			"A list in %s is for datasets that ingest by name, and this one takes files as they arrive.", orderName)
 	}
 	return dataset.CheckFileName(name)
+}
+
+// readFooter reads the footer of an object. What it says of its length nobody
+// knows before, so the object's size decides how many are read at once.
+func (i *Ingester) readFooter(ctx context.Context, o dataset.InboxObject) (footer.Info, error) {
+	room := min(o.SizeBytes, footer.DefaultLimits().FooterBytes)
+	if err := i.footers.Acquire(ctx, room); err != nil {
+		return footer.Info{}, fmt.Errorf("waiting to read a footer: %w", err)
+	}
+	defer i.footers.Release(room)
+	return dataset.ReadFooter(ctx, i.opener(o), o.SizeBytes)
 }
 
 // opener opens parts of an object of the inbox.

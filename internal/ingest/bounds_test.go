@@ -2,12 +2,17 @@ package ingest_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/parqueue/parqueue/internal/dataset"
+	"github.com/parqueue/parqueue/internal/fault"
 	"github.com/parqueue/parqueue/internal/ingest"
 )
 
@@ -66,5 +71,83 @@ func TestALargeObjectKeepsNoOtherBack(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// largeFooters is a worker whose objects are all as large as a footer may be and
+// consist of nothing else, without holding them. It notes how many bytes are read
+// from the inbox at a time at most.
+type largeFooters struct {
+	*worker
+	mu        sync.Mutex
+	now, most int64
+}
+
+const footerBytes = 64 << 20
+
+func (l *largeFooters) Stat(ctx context.Context, key string) (dataset.InboxObject, error) {
+	o, err := l.worker.Stat(ctx, key)
+	if strings.HasPrefix(key, ingest.IncomingPrefix) {
+		o.SizeBytes = footerBytes + 12
+	}
+	return o, err
+}
+
+func (l *largeFooters) Open(_ context.Context, _ dataset.InboxObject, part dataset.Range) (io.ReadCloser, error) {
+	l.add(part.Length)
+	time.Sleep(time.Millisecond)
+	at := part.Offset
+	return &generated{at: at, end: at + part.Length, done: func() { l.add(-part.Length) }}, nil
+}
+
+func (l *largeFooters) add(n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now += n
+	l.most = max(l.most, l.now)
+}
+
+// generated is a part of a Parquet file whose footer is full of zeros.
+type generated struct {
+	at, end int64
+	done    func()
+}
+
+func (g *generated) Read(p []byte) (int, error) {
+	n := int(min(int64(len(p)), g.end-g.at))
+	clear(p[:n])
+	for at, mark := range map[int64]string{0: "PAR1", footerBytes + 4: "\x00\x00\x00\x04PAR1"} { // 64 MiB
+		for i := range len(mark) {
+			if in := at + int64(i) - g.at; in >= 0 && in < int64(n) {
+				p[in] = mark[i]
+			}
+		}
+	}
+	if g.at += int64(n); g.at == g.end {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (g *generated) Close() error { g.done(); return nil }
+
+// However large the footers are that come together, they are looked at within the
+// memory that a function has.
+func TestLargeFootersTakeTurns(t *testing.T) {
+	w := newWorld()
+	var notices []ingest.Notice
+	for n := range 24 {
+		k := key(arriving, fmt.Sprint(n))
+		w.put(k, nil)
+		notices = append(notices, ingest.Notice{Bucket: bucket, Key: k})
+	}
+	l := &largeFooters{worker: w.worker(-1)}
+	for _, o := range ingest.New(tenant, bucket, l, l).Ingest(t.Context(), notices) {
+		if !fault.Is(o.Err, fault.CodeInvalidParquet) {
+			t.Fatalf("%+v", o)
+		}
+	}
+	if l.most > 4*footerBytes {
+		t.Errorf("%d MiB of footers were read at a time", l.most>>20)
 	}
 }

@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/parqueue/parqueue/internal/dataset"
 	"github.com/parqueue/parqueue/internal/fault"
@@ -68,9 +69,10 @@ type Outcome struct {
 
 // Bounds of one Ingest.
 const (
-	groupsAtOnce = 4  // datasets
-	filesAtOnce  = 16 // of all of them together
-	rounds       = 16 // tries of an object that is replaced again and again, or whose copies are given up
+	groupsAtOnce = 4         // datasets
+	filesAtOnce  = 16        // of all of them together
+	footerMemory = 256 << 20 // bytes of footers that are looked at at once, a quarter of what the function has
+	rounds       = 16        // tries of an object that is replaced again and again, or whose copies are given up
 )
 
 // Ingester ingests for one tenant, whose inbox it is. It is safe for concurrent
@@ -82,6 +84,7 @@ type Ingester struct {
 	inbox   dataset.Inbox
 	now     func() time.Time
 	files   chan struct{} // has room for as many files as are worked on at once
+	footers *semaphore.Weighted
 }
 
 // Option changes how an Ingester works.
@@ -92,7 +95,7 @@ func WithClock(now func() time.Time) Option { return func(i *Ingester) { i.now =
 
 // New returns an ingester of the inbox in a bucket, which belongs to a tenant.
 func New(tenant, bucket string, catalog Catalog, inbox dataset.Inbox, options ...Option) *Ingester {
-	i := &Ingester{tenant: tenant, bucket: bucket, catalog: catalog, inbox: inbox, now: time.Now, files: make(chan struct{}, filesAtOnce)}
+	i := &Ingester{tenant: tenant, bucket: bucket, catalog: catalog, inbox: inbox, now: time.Now, files: make(chan struct{}, filesAtOnce), footers: semaphore.NewWeighted(footerMemory)}
 	for _, o := range options {
 		o(i)
 	}
