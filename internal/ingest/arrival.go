@@ -47,8 +47,8 @@ func putID(tenant string, o dataset.InboxObject) string {
 // prepare makes an arrival ready to be appended: it checks what can be known
 // without the bytes, then the footer, and copies the bytes last, to where nobody
 // can see them. Afterwards a is ready, listed already, or has an error.
-func (i *Ingester) prepare(ctx context.Context, d dataset.Dataset, a *arrival) {
-	if a.err = i.check(ctx, d, a); a.err != nil || a.listed {
+func (i *Ingester) prepare(ctx context.Context, d dataset.Dataset, seen *schemas, a *arrival) {
+	if a.err = i.check(ctx, d, seen, a); a.err != nil || a.listed {
 		return
 	}
 	stored, err := i.inbox.CopyIn(ctx, a.object, a.file.ObjectKey)
@@ -63,7 +63,7 @@ func (i *Ingester) prepare(ctx context.Context, d dataset.Dataset, a *arrival) {
 }
 
 // check finds out what an arrival is and whether it may be appended.
-func (i *Ingester) check(ctx context.Context, d dataset.Dataset, a *arrival) error {
+func (i *Ingester) check(ctx context.Context, d dataset.Dataset, seen *schemas, a *arrival) error {
 	var err error
 	if a.object, err = i.stat(ctx, a.place); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (i *Ingester) check(ctx context.Context, d dataset.Dataset, a *arrival) err
 	if err != nil {
 		return err
 	}
-	a.file.RowCount, a.schema = info.NumRows, info.Schema
+	a.file.RowCount, a.schema = info.NumRows, seen.shared(info.Schema)
 	if d.Schema != nil && d.Schema.Key() != info.Schema.Key() {
 		return dataset.Mismatch(*d.Schema, info.Schema, d.SchemaFile)
 	}

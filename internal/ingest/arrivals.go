@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/parqueue/parqueue/internal/dataset"
+	"github.com/parqueue/parqueue/internal/schema"
 )
 
 // errNextTry is in the chain of an error that says to begin again at once.
@@ -81,12 +83,35 @@ func (i *Ingester) prepareAll(ctx context.Context, d dataset.Dataset, arrivals [
 	for n, a := range arrivals {
 		places[n], byKey[a.place.key] = a.place, a
 	}
+	seen := &schemas{byKey: map[[32]byte]schema.Schema{}}
+	if d.Schema != nil {
+		seen.shared(*d.Schema)
+	}
 	i.each(places, func(p place) Outcome {
 		a := byKey[p.key]
 		*a = arrival{place: p, attempt: a.attempt}
-		i.prepare(ctx, d, a)
+		i.prepare(ctx, d, seen, a)
 		return Outcome{}
 	})
+}
+
+// schemas are those of arrivals that are prepared together. Of many files with the
+// same schema, which may have thousands of columns, one is held.
+type schemas struct {
+	mu    sync.Mutex
+	byKey map[[32]byte]schema.Schema
+}
+
+// shared returns the schema that is held in the place of one.
+func (s *schemas) shared(one schema.Schema) schema.Schema {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := one.Key()
+	held, ok := s.byKey[k]
+	if !ok {
+		s.byKey[k], held = one, one
+	}
+	return held
 }
 
 // runs divides arrivals into what can be appended in one step each: those with

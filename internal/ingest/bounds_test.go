@@ -1,15 +1,19 @@
 package ingest_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	parquetgo "github.com/parquet-go/parquet-go"
 
 	"github.com/parqueue/parqueue/internal/dataset"
 	"github.com/parqueue/parqueue/internal/fault"
@@ -149,5 +153,52 @@ func TestLargeFootersTakeTurns(t *testing.T) {
 	}
 	if l.most > 4*footerBytes {
 		t.Errorf("%d MiB of footers were read at a time", l.most>>20)
+	}
+}
+
+// weighing is a worker that weighs what is held whenever something is appended.
+type weighing struct {
+	*worker
+	most uint64
+}
+
+func (w *weighing) Append(ctx context.Context, a dataset.Append) (dataset.Appended, error) {
+	w.most = max(w.most, heap())
+	return w.worker.Append(ctx, a)
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// Files of many columns that come together are not each held with a schema of
+// its own.
+func TestWideFilesTakeLittleMemoryTogether(t *testing.T) {
+	columns := parquetgo.Group{}
+	for n := range 1000 {
+		columns[fmt.Sprintf("a column with a long name, number %d", n)] = parquetgo.String()
+	}
+	var file bytes.Buffer
+	if err := parquetgo.NewWriter(&file, parquetgo.NewSchema("wide", columns)).Close(); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld()
+	const files = 300
+	for n := range files {
+		w.put(key(arriving, fmt.Sprint(n)), file.Bytes())
+	}
+	before := heap()
+	l := &weighing{worker: w.worker(-1)}
+	done, err := ingest.New(tenant, bucket, l, l, ingest.WithClock(w.clock)).Rescan(t.Context(), 0)
+	if err != nil || done[ingest.Listed] != files {
+		t.Fatalf("%v, %v", done, err)
+	}
+	if more := int64(l.most) - int64(before); more > 10<<20 {
+		t.Errorf("%d files of 1000 columns are held in %d MiB", files, more>>20)
+	} else {
+		t.Logf("held: %d MiB", more>>20)
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// rescanPage is how many objects a rescan takes up at a time.
-const rescanPage = 500
+// rescanPage is how many objects a rescan takes up at a time, as many as a queue
+// hands over.
+const rescanPage = 100
 
 // Rescanned is what a rescan came to, in objects.
 type Rescanned map[State]int
