@@ -202,3 +202,48 @@ func TestWideFilesTakeLittleMemoryTogether(t *testing.T) {
 		t.Logf("held: %d MiB", more>>20)
 	}
 }
+
+// slowStore is a worker whose store takes a second to answer.
+type slowStore struct{ *worker }
+
+func (s slowStore) Stat(ctx context.Context, key string) (dataset.InboxObject, error) {
+	select {
+	case <-time.After(time.Second):
+		return s.worker.Stat(ctx, key)
+	case <-ctx.Done():
+		return dataset.InboxObject{}, context.Cause(ctx)
+	}
+}
+
+// More objects may wait in the inbox than there is time to look at: what comes
+// behind them has its turn all the same.
+func TestARescanGoesOnWhereItWasCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		for n := range 1000 {
+			w.put(key(byName, fmt.Sprint(n)), nil) // no list names them
+		}
+		lost := key("dataset-9", "lost")
+		w.put(lost, parquet(t, ""))
+		s := slowStore{w.worker(-1)}
+		rescan := func() (ingest.Rescanned, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			return ingest.New(tenant, bucket, s, s, ingest.WithClock(w.clock)).Rescan(ctx, 0)
+		}
+		passes := 0
+		for ; slices.Contains(w.incoming(), lost); passes++ {
+			if done, err := rescan(); passes == 20 {
+				t.Fatalf("after %d passes the last object was not looked at; of the last one: %v, %v", passes, done, err)
+			}
+		}
+		w.put(key("dataset-8", "next"), parquet(t, ""))
+		w.put(key("dataset-0", "first"), parquet(t, ""))
+		for range passes + 1 { // and begins again
+			_, _ = rescan()
+		}
+		if left := w.incoming(); len(left) != 1000 {
+			t.Errorf("%d objects are left, of them the first is %s and the last %s", len(left), left[0], left[len(left)-1])
+		}
+	})
+}

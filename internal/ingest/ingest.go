@@ -37,6 +37,7 @@ import (
 
 // Catalog is what ingestion needs of a dataset.Catalog.
 type Catalog interface {
+	dataset.Progress
 	Dataset(ctx context.Context, tenant, datasetID string) (dataset.Dataset, error)
 	File(ctx context.Context, tenant, datasetID, name string) (dataset.File, error)
 	Append(ctx context.Context, a dataset.Append) (dataset.Appended, error)

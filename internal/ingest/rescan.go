@@ -11,40 +11,87 @@ import (
 // hands over.
 const rescanPage = 100
 
+// rescanTask is what the catalog keeps under which a rescan was cut off.
+const rescanTask = "rescan"
+
+// rescanSaving is the time for that, when a rescan's own has ended.
+const rescanSaving = 5 * time.Second
+
 // Rescanned is what a rescan came to, in objects.
 type Rescanned map[State]int
 
 // Rescan takes up whatever has been in the inbox for longer than an age: what
 // notices that were lost were about. It walks all of it, in the order of the
-// keys, and ends early only with ctx. Objects that wait for a list stay. It may be
-// repeated at any time.
-// Errors: those of Inbox.List; the first of an object, once all were taken up.
+// keys, and ends early only with ctx; the next one begins where this one was cut
+// off, so that however many objects stay, as those do that wait for a list, every
+// one has its turn. It may be repeated at any time.
+// Errors: those of Inbox.List; the first of an object, once all were taken up;
+// those of the catalog.
 func (i *Ingester) Rescan(ctx context.Context, age time.Duration) (Rescanned, error) {
-	done := Rescanned{}
-	var first error
-	for after, more := "", true; more; {
-		objects, another, err := i.inbox.List(ctx, IncomingPrefix, after, rescanPage)
+	state, err := i.catalog.Progress(ctx, rescanTask)
+	if err != nil {
+		return Rescanned{}, fmt.Errorf("reading where to look through the inbox: %w", err)
+	}
+	w := &rescan{Ingester: i, age: age, done: Rescanned{}, at: string(state)}
+	begin := w.at
+	err = w.walk(ctx, "")
+	if err == nil && begin != "" {
+		w.at = ""
+		err = w.walk(ctx, begin)
+	}
+	if ctx.Err() == nil {
+		w.at = ""
+	}
+	if w.at != begin {
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), rescanSaving)
+		defer cancel()
+		err = errors.Join(err, i.catalog.SaveProgress(own, rescanTask, []byte(w.at)))
+	}
+	return w.done, errors.Join(w.failure, err)
+}
+
+// rescan is a walk through the inbox.
+type rescan struct {
+	*Ingester
+	age     time.Duration
+	done    Rescanned
+	failure error  // the first of an object
+	at      string // the key behind which it goes on
+}
+
+// walk takes up the pages behind w.at, up to one that ends behind a key, or, where
+// that is "", to the last one. It ends early with ctx, and with an error of the
+// listing.
+func (w *rescan) walk(ctx context.Context, until string) error {
+	for more := true; more && (until == "" || w.at < until); {
+		objects, another, err := w.inbox.List(ctx, IncomingPrefix, w.at, rescanPage)
 		if err != nil {
-			return done, errors.Join(first, fmt.Errorf("listing the inbox: %w", err))
+			return fmt.Errorf("listing the inbox: %w", err)
 		}
-		more = another
-		before := i.now().Add(-age)
+		before := w.now().Add(-w.age)
 		var notices []Notice
 		for _, o := range objects {
-			if after = o.Key; !o.ModifiedAt.After(before) {
-				notices = append(notices, Notice{Bucket: i.bucket, Key: o.Key})
+			if !o.ModifiedAt.After(before) {
+				notices = append(notices, Notice{Bucket: w.bucket, Key: o.Key})
 			}
 		}
-		for _, o := range i.Ingest(ctx, notices) {
-			done[o.State]++
-			if o.State == Failed && first == nil {
-				first = o.Err
-			}
-		}
+		w.take(ctx, notices)
 		if err := ctx.Err(); err != nil {
-			return done, errors.Join(first, err)
+			return err
 		}
-		more = more && len(objects) > 0
+		if more = another && len(objects) > 0; len(objects) > 0 {
+			w.at = objects[len(objects)-1].Key
+		}
 	}
-	return done, first
+	return nil
+}
+
+// take takes up objects, and counts what became of them.
+func (w *rescan) take(ctx context.Context, notices []Notice) {
+	for _, o := range w.Ingest(ctx, notices) {
+		w.done[o.State]++
+		if o.State == Failed && w.failure == nil {
+			w.failure = o.Err
+		}
+	}
 }

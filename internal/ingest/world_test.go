@@ -41,6 +41,7 @@ type world struct {
 	sets    map[string]*set
 	ids     map[string]dataset.File // that were appended
 	claimed map[string]bool
+	tasks   map[string][]byte
 }
 
 type stored struct {
@@ -57,7 +58,7 @@ func newWorld() *world {
 	w := &world{
 		now:   time.Date(2026, 11, 21, 14, 0, 0, 0, time.UTC),
 		inbox: map[string]stored{}, objects: map[string][]byte{}, sets: map[string]*set{},
-		ids: map[string]dataset.File{}, claimed: map[string]bool{},
+		ids: map[string]dataset.File{}, claimed: map[string]bool{}, tasks: map[string][]byte{},
 	}
 	w.sets[arriving] = &set{d: dataset.Dataset{ID: arriving}}
 	w.sets[byName] = &set{d: dataset.Dataset{ID: byName, IngestOrder: dataset.IngestName}}
@@ -336,6 +337,14 @@ func (w *worker) File(_ context.Context, _, id, name string) (f dataset.File, er
 		}
 		return dataset.ErrFileNotFound()
 	})
+}
+
+func (w *worker) Progress(_ context.Context, task string) (state []byte, err error) {
+	return state, w.step(func() error { state = w.tasks[task]; return nil })
+}
+
+func (w *worker) SaveProgress(_ context.Context, task string, state []byte) error {
+	return w.step(func() error { w.tasks[task] = state; return nil })
 }
 
 func (w *worker) Append(_ context.Context, a dataset.Append) (done dataset.Appended, err error) {
