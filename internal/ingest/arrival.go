@@ -148,8 +148,10 @@ func (i *Ingester) nameFree(ctx context.Context, a *arrival) error {
 	return nil // the copy will have a checksum
 }
 
-// same reports whether two files have the same bytes.
-func same(x, y dataset.File) bool { return x.SizeBytes == y.SizeBytes && x.CRC64NVME == y.CRC64NVME }
+// same reports two files that are known to have the same bytes.
+func same(x, y dataset.File) bool {
+	return x.SizeBytes == y.SizeBytes && x.CRC64NVME == y.CRC64NVME && x.CRC64NVME != ""
+}
 
 // remove takes what is listed out of the inbox.
 func (i *Ingester) remove(ctx context.Context, a *arrival) error {

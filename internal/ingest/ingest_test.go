@@ -266,3 +266,17 @@ func TestADeletedFileStaysDeleted(t *testing.T) {
 		}
 	}
 }
+
+// Two files of which no checksum is known are not taken for the same.
+func TestNoChecksumIsNoProofOfTheSameBytes(t *testing.T) {
+	w := newWorld()
+	first, second := parquet(t, "1"), parquet(t, "2")
+	if len(first)%2 == 0 { // the store has a checksum of such
+		first, second = parquet(t, "11"), parquet(t, "22")
+	}
+	w.put(key(arriving, "a"), first)
+	wantStates(t, w.worker(-1).ingest(key(arriving, "a")), ingest.Listed)
+	w.sets[arriving].files[0].CRC64NVME = "" // of a catalog that was made otherwise
+	w.put(key(arriving, "a"), second)
+	wantStates(t, w.worker(-1).ingest(key(arriving, "a")), ingest.Rejected)
+}
