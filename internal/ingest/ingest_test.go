@@ -1,8 +1,11 @@
 package ingest_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -279,4 +282,52 @@ func TestNoChecksumIsNoProofOfTheSameBytes(t *testing.T) {
 	w.sets[arriving].files[0].CRC64NVME = "" // of a catalog that was made otherwise
 	w.put(key(arriving, "a"), second)
 	wantStates(t, w.worker(-1).ingest(key(arriving, "a")), ingest.Rejected)
+}
+
+// refusing is a worker of which one step, and those after it as many as told, are
+// answered with an error.
+func (w *world) refusing(step, steps int, err error) *worker {
+	r := w.worker(-1)
+	r.refuses = func(n int) error {
+		if n >= step && n < step+steps {
+			return err
+		}
+		return nil
+	}
+	return r
+}
+
+// Only a verdict about the file rejects it. Whatever a store or a catalog answers of
+// itself, at any step, once or from then on, the same notice succeeds later.
+func TestNoErrorOfAStoreRejectsAFile(t *testing.T) {
+	errs := map[string]error{
+		"forbidden":   fault.Internal("asking", errors.New("403 AccessDenied: not authorized to perform kms:Decrypt")),
+		"unavailable": fault.New(fault.CodeUnavailable, "overloaded", ""),
+		"full":        fault.New(fault.CodeStorageFull, "full", ""),
+		"conflict":    fault.New(fault.CodeConflict, "at the same time", ""),
+		"cut off":     io.ErrUnexpectedEOF,
+		"no time":     context.DeadlineExceeded,
+	}
+	for name, why := range errs {
+		for _, steps := range []int{1, 1000} {
+			for step := range 20 {
+				for _, id := range []string{arriving, byName} {
+					w := newWorld()
+					k := key(id, "a")
+					w.put(k, parquet(t, ""))
+					if id == byName {
+						w.putOrder(t, "a")
+					}
+					got := w.refusing(step, steps, why).ingest(k)
+					if got[0].State == ingest.Rejected || len(w.under("rejected/")) > 0 {
+						t.Fatalf("%s, %d times from step %d of %s: %+v; %q", name, steps, step, id, got[0], w.under(""))
+					}
+					w.worker(-1).ingest(k)
+					if left := w.incoming(); len(left) > 0 || len(w.names(id)) != 1 {
+						t.Fatalf("%s, %d times from step %d of %s: %q is left and %q is listed", name, steps, step, id, left, w.names(id))
+					}
+				}
+			}
+		}
+	}
 }

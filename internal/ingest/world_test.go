@@ -124,6 +124,8 @@ type worker struct {
 	steps int            // left; negative for no end
 	taken int            // so far
 	hooks map[int]func() // called before a step
+
+	refuses func(step int) error // gives what a step is answered instead of being taken
 }
 
 var errCrashed = errors.New("the process has crashed")
@@ -151,13 +153,20 @@ func (w *worker) step(do func() error) error {
 	}
 	last := alive && w.steps == 0
 	hook := w.hooks[w.taken]
+	var refusal error
+	if w.refuses != nil {
+		refusal = w.refuses(w.taken)
+	}
 	w.taken++
 	w.mu.Unlock()
 	if hook != nil {
 		hook()
 	}
-	if !alive {
+	switch {
+	case !alive:
 		return errCrashed
+	case refusal != nil:
+		return refusal
 	}
 	w.world.mu.Lock()
 	defer w.world.mu.Unlock()
