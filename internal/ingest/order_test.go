@@ -160,3 +160,20 @@ func TestANameThatNoListCanHaveIsRejected(t *testing.T) {
 	w.putNamed(t, "a ", "b")
 	wantStates(t, w.worker(-1).ingest(key(byName, "a "), key(byName, "b")), ingest.Rejected, ingest.Waiting)
 }
+
+// What waited for a list is taken by the next look through the inbox when the
+// dataset ingests by name no more.
+func TestWhatWaitsIsTakenWhenTheOrderChanges(t *testing.T) {
+	w := newWorld()
+	w.putNamed(t, "b", "a")
+	w.putOrder(t, "missing", "a", "b")
+	wantStates(t, w.worker(-1).ingest(orderKey, key(byName, "a"), key(byName, "b")), ingest.Waiting)
+	w.sets[byName].d.IngestOrder = ""
+	if done, err := w.worker(-1).ingester().Rescan(t.Context(), 0); err != nil || done[ingest.Listed] != 2 || done[ingest.Rejected] != 1 {
+		t.Errorf("%v, %v", done, err)
+	}
+	wantNames(t, w, "b", "a")
+	if reason := w.reasonAt(t, "rejected/dataset-2/_order.json"); reason["code"] != string(fault.CodeInvalidOrder) {
+		t.Errorf("the list was rejected for %v", reason)
+	}
+}
