@@ -5,9 +5,10 @@ package main
 import (
 	"log"
 
+	"github.com/parqueue/parqueue/internal/api"
 	"github.com/parqueue/parqueue/internal/deployed"
 )
 
 func main() {
-	log.Fatal(deployed.Serve("get-quotas"))
+	log.Fatal(deployed.Serve(api.GetQuotas()))
 }

@@ -5,9 +5,11 @@ package main
 import (
 	"log"
 
+	"github.com/parqueue/parqueue/internal/api"
 	"github.com/parqueue/parqueue/internal/deployed"
+	"github.com/parqueue/parqueue/internal/deployed/bucket"
 )
 
 func main() {
-	log.Fatal(deployed.Serve("list-rejections", deployed.Inbox))
+	log.Fatal(deployed.Serve(api.ListRejections(), bucket.Rejections))
 }

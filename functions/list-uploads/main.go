@@ -5,9 +5,11 @@ package main
 import (
 	"log"
 
+	"github.com/parqueue/parqueue/internal/api"
 	"github.com/parqueue/parqueue/internal/deployed"
+	"github.com/parqueue/parqueue/internal/deployed/table"
 )
 
 func main() {
-	log.Fatal(deployed.Serve("list-uploads", deployed.Catalog))
+	log.Fatal(deployed.Serve(api.ListUploads(), table.Catalog))
 }

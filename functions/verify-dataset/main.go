@@ -5,9 +5,12 @@ package main
 import (
 	"log"
 
+	"github.com/parqueue/parqueue/internal/api"
 	"github.com/parqueue/parqueue/internal/deployed"
+	"github.com/parqueue/parqueue/internal/deployed/bucket"
+	"github.com/parqueue/parqueue/internal/deployed/table"
 )
 
 func main() {
-	log.Fatal(deployed.Serve("verify-dataset", deployed.Catalog, deployed.Objects))
+	log.Fatal(deployed.Serve(api.VerifyDataset(), table.Catalog, bucket.Objects))
 }

@@ -83,31 +83,31 @@ type Endpoint struct {
 // sdkPrefix is the base path for clients that read a list of files as names.
 const sdkPrefix = "/sdk"
 
-// Endpoints lists every endpoint.
+// Endpoints lists every endpoint. Who names it links them all: a function names
+// its own one.
 func Endpoints() []Endpoint {
-	get, post := http.MethodGet, http.MethodPost
 	return []Endpoint{
-		{"try-authentication", "", []string{get}, (*API).tryAuthentication},
-		{"get-quotas", "", []string{get}, (*API).getQuotas},
-		{"create-dataset", "create-stage", []string{get, post}, (*API).createDataset},
-		{"list-datasets", "list-stages", []string{post}, (*API).listDatasets},
-		{"get-dataset", "", []string{post}, (*API).getDataset},
-		{"update-dataset", "", []string{post}, (*API).updateDataset},
-		{"delete-dataset", "", []string{post}, (*API).deleteDataset},
-		{"upload-to-dataset", "upload-to-stage", []string{post}, (*API).uploadToDataset},
-		{"list-dataset-files", "list-stage-files", []string{post}, (*API).listDatasetFiles},
-		{"download-from-dataset", "download-from-stage", []string{post}, (*API).downloadFromDataset},
-		{"delete-dataset-file", "", []string{post}, (*API).deleteDatasetFile},
-		{"verify-dataset", "", []string{post}, (*API).verifyDataset},
-		{"create-upload", "", []string{post}, (*API).createUpload},
-		{"get-upload", "", []string{post}, (*API).getUpload},
-		{"complete-upload", "", []string{post}, (*API).completeUpload},
-		{"abort-upload", "", []string{post}, (*API).abortUpload},
-		{"list-uploads", "", []string{post}, (*API).listUploads},
-		{"append-files", "", []string{post}, (*API).appendFiles},
-		{"list-rejections", "", []string{post}, (*API).listRejections},
-		{"retry-rejection", "", []string{post}, (*API).retryRejection},
-		{"delete-rejection", "", []string{post}, (*API).deleteRejection},
+		TryAuthentication(),
+		GetQuotas(),
+		CreateDataset(),
+		ListDatasets(),
+		GetDataset(),
+		UpdateDataset(),
+		DeleteDataset(),
+		UploadToDataset(),
+		ListDatasetFiles(),
+		DownloadFromDataset(),
+		DeleteDatasetFile(),
+		VerifyDataset(),
+		CreateUpload(),
+		GetUpload(),
+		CompleteUpload(),
+		AbortUpload(),
+		ListUploads(),
+		AppendFiles(),
+		ListRejections(),
+		RetryRejection(),
+		DeleteRejection(),
 	}
 }
 
@@ -135,16 +135,8 @@ type route struct {
 // Handler serves all endpoints.
 func (a *API) Handler() http.Handler { return a.serveRoutes(Endpoints()) }
 
-// Endpoint serves one endpoint under all of its paths. It panics when there is
-// no such endpoint.
-func (a *API) Endpoint(name string) http.Handler {
-	for _, e := range Endpoints() {
-		if e.Name == name {
-			return a.serveRoutes([]Endpoint{e})
-		}
-	}
-	panic("api: no endpoint called " + name)
-}
+// Endpoint serves one endpoint under all of its paths.
+func (a *API) Endpoint(e Endpoint) http.Handler { return a.serveRoutes([]Endpoint{e}) }
 
 func (a *API) serveRoutes(endpoints []Endpoint) http.Handler {
 	routes := make(map[string]route)
@@ -158,7 +150,7 @@ func (a *API) serveRoutes(endpoints []Endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		found, ok := routes[cleanPath(r.URL.Path)]
 		if !ok {
-			found = route{endpoint: Endpoint{Name: "unknown", serve: (*API).unknownRoute}}
+			found = route{endpoint: unknownRoute(endpoints)}
 		}
 		a.serve(w, r, found)
 	})

@@ -117,13 +117,16 @@ func printableMethod(method string) string {
 	return method
 }
 
-func (a *API) unknownRoute(http.ResponseWriter, *request) error {
-	var names []string
-	for _, e := range Endpoints() {
-		names = append(names, e.Name)
-	}
-	return fault.New(fault.CodeRouteNotFound, "There is no such endpoint.",
-		"The endpoints are "+strings.Join(names, ", ")+"; check the base URL for a missing or doubled path.")
+// unknownRoute is what is served where there is none of the endpoints.
+func unknownRoute(endpoints []Endpoint) Endpoint {
+	return Endpoint{Name: "unknown", serve: func(*API, http.ResponseWriter, *request) error {
+		var names []string
+		for _, e := range endpoints {
+			names = append(names, e.Name)
+		}
+		return fault.New(fault.CodeRouteNotFound, "There is no such endpoint.",
+			"The endpoints are "+strings.Join(names, ", ")+"; check the base URL for a missing or doubled path.")
+	}}
 }
 
 func (a *API) logRequest(r *request, e Endpoint, w *response, id string, took time.Duration, err error) {

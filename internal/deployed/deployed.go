@@ -1,24 +1,22 @@
-// Package deployed puts the parts of Parqueue together as they run in an AWS
-// account: the API's endpoints, each a Lambda function, over a DynamoDB table and
-// an S3 bucket. It holds what the main packages under functions/ share, and
-// builds nothing that a function does not name, so that it starts fast and needs no
-// permission that it does not use.
+// Package deployed runs the API's endpoints in an AWS account, each as a Lambda
+// function. It holds what the main packages under functions/ share.
 //
-// The IAM actions are those of the packages named by what a function uses:
-// catalog/dynamo for Catalog and ServeAuthorizer, objectstore for Objects and
-// Inbox, and all of them for ServeIngestion.
+// What a function uses beside it is in packages of their own, table and bucket,
+// since to import a service's client is to build something of it at every start. A
+// function that does not name one neither links it nor needs its permissions.
+//
+// The package needs no IAM actions itself.
 package deployed
 
 import (
 	"log/slog"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/parqueue/parqueue/internal/api"
 	"github.com/parqueue/parqueue/internal/dataset"
+	"github.com/parqueue/parqueue/internal/deployed/environment"
 	"github.com/parqueue/parqueue/internal/ingest"
-	"github.com/parqueue/parqueue/internal/keys"
 	"github.com/parqueue/parqueue/internal/lambdahttp"
 )
 
@@ -26,47 +24,22 @@ import (
 // base64, of which Lambda takes 6 MB.
 const uploadLimit = 4_700_000
 
-// missTTL is how long the authorizer remembers that there is no such key. It
-// does not remember the keys that there are: API Gateway does, for the time that
-// the template states, and both together would let a revoked key live longer.
-const missTTL = 5 * time.Second
+// Stores is what an endpoint works with.
+type Stores struct {
+	Catalog dataset.Catalog
+	Uploads dataset.Uploads
+	Objects dataset.Objects
+	Parts   dataset.Parts
 
-// stores is what an endpoint works with.
-type stores struct {
-	catalog dataset.Catalog
-	uploads dataset.Uploads
-	objects dataset.Objects
-	parts   dataset.Parts
-
-	rejections *ingest.Rejections
+	Rejections *ingest.Rejections
 }
 
-// Part is something in the account that an endpoint uses.
-type Part func(*stores) error
-
-// Catalog is the table.
-func Catalog(s *stores) error {
-	catalog, err := openTable()
-	if err != nil {
-		return err
-	}
-	s.catalog, s.uploads = catalog, catalog
-	return nil
-}
-
-// Objects is the bucket.
-func Objects(s *stores) error {
-	objects, err := openBucket()
-	if err != nil {
-		return err
-	}
-	s.objects, s.parts = objects, objects
-	return nil
-}
+// Part adds something in the account that an endpoint uses.
+type Part func(*Stores) error
 
 // Serve runs an endpoint as this process's Lambda function. It returns only
 // when it cannot start.
-func Serve(endpoint string, uses ...Part) error {
+func Serve(endpoint api.Endpoint, uses ...Part) error {
 	return serve(endpoint, uses, lambdahttp.Start, api.Config{
 		InlineLimit: lambdahttp.MaxBody, StreamLimit: lambdahttp.MaxBody,
 	})
@@ -74,8 +47,8 @@ func Serve(endpoint string, uses ...Part) error {
 
 // ServeStreaming is Serve for an endpoint whose answers API Gateway streams.
 // `sam local` cannot, so there it is Serve.
-func ServeStreaming(endpoint string, uses ...Part) error {
-	if os.Getenv(samLocalVariable) == "true" {
+func ServeStreaming(endpoint api.Endpoint, uses ...Part) error {
+	if environment.SAMLocal() {
 		return Serve(endpoint, uses...)
 	}
 	return serve(endpoint, uses, lambdahttp.StartStreaming, api.Config{
@@ -84,32 +57,20 @@ func ServeStreaming(endpoint string, uses ...Part) error {
 }
 
 // serve starts an endpoint with the limits of a way to answer.
-func serve(endpoint string, uses []Part, start func(http.Handler, *slog.Logger), c api.Config) error {
-	var s stores
+func serve(endpoint api.Endpoint, uses []Part, start func(http.Handler, *slog.Logger), c api.Config) error {
+	var s Stores
 	for _, part := range uses {
 		if err := part(&s); err != nil {
 			return err
 		}
 	}
-	c.Rejections = s.rejections
-	c.Service = dataset.NewService(s.catalog, s.objects, dataset.WithUploads(s.uploads, s.parts))
+	c.Rejections = s.Rejections
+	c.Service = dataset.NewService(s.Catalog, s.Objects, dataset.WithUploads(s.Uploads, s.Parts))
 	c.Principal = lambdahttp.Principal
-	c.Log = logger()
+	c.Log = Logger()
 	c.ResponseLimit = lambdahttp.MaxBody
 	c.UploadLimit = uploadLimit
 	start(withRequestID(api.New(c).Endpoint(endpoint)), c.Log)
-	return nil
-}
-
-// ServeAuthorizer checks the API's keys as this process's Lambda function. It
-// returns only when it cannot start.
-func ServeAuthorizer() error {
-	store, err := openTable()
-	if err != nil {
-		return err
-	}
-	authenticator := &keys.Authenticator{Store: store, MissTTL: missTTL}
-	lambdahttp.StartAuthorizer(authenticator.Authenticate, logger())
 	return nil
 }
 
@@ -121,7 +82,7 @@ func withRequestID(next http.Handler) http.Handler {
 	})
 }
 
-// logger writes JSON, one line a record, to where Lambda takes logs from.
-func logger() *slog.Logger {
+// Logger writes JSON, one line a record, to where Lambda takes logs from.
+func Logger() *slog.Logger {
 	return slog.New(lambdahttp.LogHandler(slog.NewJSONHandler(os.Stdout, nil)))
 }
