@@ -43,7 +43,7 @@ type Config struct {
 
 	// Retry is how failures are tried again; the zero value is the usual way.
 	Retry Retry
-	// Transport carries the requests; nil is one of the client's own.
+	// Transport carries the requests; nil is one of NewTransport.
 	Transport http.RoundTripper
 }
 
@@ -71,7 +71,7 @@ func New(c Config) (*Client, error) {
 	}
 	transport := c.Transport
 	if transport == nil {
-		transport = newTransport()
+		transport = NewTransport()
 	}
 	return &Client{base: base, key: c.Key, retry: c.Retry.withDefaults(), http: &http.Client{
 		Transport: transport,
@@ -80,8 +80,8 @@ func New(c Config) (*Client, error) {
 	}}, nil
 }
 
-// newTransport keeps as many connections as a transfer makes calls at once.
-func newTransport() *http.Transport {
+// NewTransport is what carries requests. Clients may share one. It keeps as many connections as a transfer makes calls at once.
+func NewTransport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = 64
 	t.MaxConnsPerHost = 64

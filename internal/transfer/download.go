@@ -21,6 +21,8 @@ import (
 
 // DownloadRequest says what to download, and where to.
 type DownloadRequest struct {
+	TransferID string // as of UploadRequest
+
 	DatasetID string
 	Names     []string // files; none means all
 	Folder    string   // made if it is not there
@@ -49,7 +51,7 @@ func (e *Engine) Download(ctx context.Context, request DownloadRequest, tell Obs
 	if err != nil {
 		return DownloadResult{}, fmt.Errorf("finding %s: %w", request.Folder, err)
 	}
-	result := DownloadResult{DatasetID: request.DatasetID, Folder: folder}
+	result := DownloadResult{TransferID: request.TransferID, DatasetID: request.DatasetID, Folder: folder}
 	all, err := e.choose(ctx, request.DatasetID, request.Names)
 	if err != nil {
 		return result, err
@@ -72,6 +74,8 @@ func (e *Engine) Download(ctx context.Context, request DownloadRequest, tell Obs
 	result.Skipped = len(all) - len(wanted)
 	if len(wanted) > 0 {
 		err = e.fetch(ctx, request, root, wanted, &result, tell)
+	} else {
+		err = e.forgetDownload(request, folder)
 	}
 	if err != nil {
 		return result, err
@@ -207,7 +211,7 @@ func (e *Engine) fetch(ctx context.Context, request DownloadRequest, root *os.Ro
 	}
 	takes := func(memory) bool { return true } // the folder is the transfer's
 	journal, old, err := e.store.begin(Transfer{
-		Kind: KindDownload, Server: e.client.URL(), DatasetID: request.DatasetID, Folder: result.Folder, Files: len(files), Bytes: bytes,
+		ID: request.TransferID, Kind: KindDownload, Server: e.client.URL(), DatasetID: request.DatasetID, Folder: result.Folder, Files: len(files), Bytes: bytes,
 	}, takes, func(m memory) []entry { return m.carryChunks(files) })
 	if err != nil {
 		return err
@@ -231,6 +235,17 @@ func (e *Engine) fetch(ctx context.Context, request DownloadRequest, root *os.Ro
 		}
 	}
 	return journal.remove()
+}
+
+// forgetDownload ends a download of which nothing is left: it was interrupted
+// after its last file.
+func (e *Engine) forgetDownload(request DownloadRequest, folder string) error {
+	err := e.forget(Transfer{ID: request.TransferID, Kind: KindDownload, Server: e.client.URL(), DatasetID: request.DatasetID, Folder: folder},
+		func(memory) bool { return true })
+	if fault.Is(err, fault.CodeConflict) {
+		return nil // another process downloads other files to the folder
+	}
+	return err
 }
 
 // carryChunks is what a new journal says about the files, as far as an old one

@@ -127,11 +127,12 @@ func (r *downloadRun) chunksOf(ctx context.Context, u *fetching) error {
 			r.meter.have(u.meter, size)
 			continue
 		}
-		if err := r.gate.acquire(inGroup, u.index); err != nil {
+		end, err := r.engine.turn(inGroup, r.gate, u.index)
+		if err != nil {
 			break
 		}
 		group.Go(func() error {
-			defer r.gate.release()
+			defer end()
 			return r.chunk(inGroup, u, chunk, size)
 		})
 	}
@@ -316,12 +317,11 @@ func (e *Engine) copy(ctx context.Context, w io.Writer, r io.Reader, watch *stal
 	for {
 		n, err := r.Read(*buffer)
 		watch.moved()
-		if n > 0 && e.limiter != nil {
-			if err := e.limiter.WaitN(ctx, n); err != nil {
+		if n > 0 {
+			if err := e.pace(ctx, n, watch.moved); err != nil {
 				return total, err
 			}
-		}
-		if n > 0 {
+			watch.moved()
 			written, err := w.Write((*buffer)[:n])
 			total += int64(written)
 			if err != nil {

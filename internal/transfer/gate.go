@@ -96,6 +96,14 @@ func (g *gate) slower() {
 	g.limit, g.growing, g.calm, g.best = max(1, g.limit/2), false, 0, 0
 }
 
+// setLimit fixes the number of connections.
+func (g *gate) setLimit(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.limit, g.most, g.growing = n, n, false
+	g.wake()
+}
+
 // growth is how much faster a transfer has to be for a step to have paid.
 const growth = 1.05
 

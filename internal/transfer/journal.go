@@ -117,7 +117,8 @@ type journal struct {
 }
 
 // begin makes the journal of a transfer. If an interrupted transfer has something
-// for it, as takes says of what it remembers, that one goes on: its id stays.
+// for it, as takes says of what it remembers, that one goes on: its id stays,
+// unless the transfer came with one of its own.
 // Errors: CodeConflict when another process runs it; CodeInvalidRequest,
 // CodeStorageFull when the folder can't be written to.
 func (s *journals) begin(t Transfer, takes func(memory) bool, lines func(memory) []entry) (*journal, memory, error) {
@@ -133,10 +134,11 @@ func (s *journals) begin(t Transfer, takes func(memory) bool, lines func(memory)
 	if err != nil {
 		return nil, memory{}, err
 	}
-	t.ID, t.CreatedAt = uuid.NewString(), time.Now().UTC().Truncate(time.Second)
+	t.ID = cmp.Or(t.ID, old.ID, uuid.NewString())
+	t.CreatedAt = time.Now().UTC().Truncate(time.Second)
 	nonce := uuid.NewString()
 	if old.ID != "" {
-		t.ID, t.CreatedAt, nonce = old.ID, old.CreatedAt, old.Nonce
+		t.CreatedAt, nonce = old.CreatedAt, old.Nonce
 	}
 	j := &journal{header: header{journalVersion, t, nonce}, path: s.file(t.ID), lock: flock.New(s.lock(t.ID))}
 	j.progress = sync.NewCond(&j.mu)
@@ -149,19 +151,47 @@ func (s *journals) begin(t Transfer, takes func(memory) bool, lines func(memory)
 	if err := j.create(lines(old)); err != nil {
 		return nil, memory{}, errors.Join(ofDisk(err, s.folder()), j.lock.Close())
 	}
+	if old.ID != t.ID {
+		s.dropOthers(j.header)
+	}
 	return j, old, nil
+}
+
+// dropOthers removes the journals that one with another id has taken over. A
+// crash may leave them: they have the same nonce.
+func (s *journals) dropOthers(of header) {
+	all, err := s.list()
+	if err != nil {
+		return // they are found the next time
+	}
+	for _, one := range all {
+		if h, err := s.readHeader(one.ID); err == nil && h.Nonce == of.Nonce && h.ID != of.ID {
+			_ = os.Remove(s.file(h.ID))
+			_ = os.Remove(s.lock(h.ID))
+		}
+	}
 }
 
 func errRunning(id string) error {
 	return fault.Newf(fault.CodeConflict, "Wait until it is done, or stop that process first; `parqueue transfers list` shows what runs.", "Another process runs this transfer (%s).", id)
 }
 
-// interrupted finds the transfer that begin goes on with, or none.
+// interrupted finds the transfer that begin goes on with, or none: the one with
+// the same id, if there is one.
 func (s *journals) interrupted(t Transfer, takes func(memory) bool) (memory, error) {
 	all, err := s.list()
 	if err != nil {
 		return memory{}, err
 	}
+	slices.SortStableFunc(all, func(a, b Transfer) int {
+		switch t.ID {
+		case a.ID:
+			return -1
+		case b.ID:
+			return 1
+		}
+		return 0
+	})
 	for _, one := range all {
 		if one.Kind != t.Kind || one.Server != t.Server || one.DatasetID != t.DatasetID || one.Folder != t.Folder {
 			continue
@@ -173,7 +203,7 @@ func (s *journals) interrupted(t Transfer, takes func(memory) bool) (memory, err
 		if err != nil {
 			return memory{}, err
 		}
-		if !takes(m) {
+		if one.ID != t.ID && !takes(m) {
 			continue
 		}
 		if one.Running {

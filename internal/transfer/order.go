@@ -25,6 +25,11 @@ const (
 // OrderFile is what a download leaves beside its files, and --order takes.
 const OrderFile = "_order.json"
 
+// IsOrder reports an order that needs no list.
+func IsOrder(text string) bool {
+	return text == "" || text == OrderName || text == OrderMTime || text == OrderGiven
+}
+
 // order is one that was asked for.
 type order struct {
 	kind  string   // one of the constants, or the path of a list
@@ -34,10 +39,10 @@ type order struct {
 // parseOrder reads the list of an order that has one.
 // Errors: CodeInvalidRequest.
 func parseOrder(text string) (order, error) {
-	switch text {
-	case "":
+	switch {
+	case text == "":
 		return order{kind: OrderName}, nil
-	case OrderName, OrderMTime, OrderGiven:
+	case IsOrder(text):
 		return order{kind: text}, nil
 	}
 	names, err := readOrder(text)

@@ -13,6 +13,10 @@ import (
 
 // UploadRequest says what to upload.
 type UploadRequest struct {
+	// TransferID is a UUID that the transfer is to have; "" makes one, or is the
+	// one of an interrupted transfer that goes on.
+	TransferID string
+
 	DatasetID string
 	Paths     []string // files, folders, patterns
 	Order     string   // one of the orders, or a file that lists the names; "" is OrderName
@@ -46,6 +50,8 @@ type UploadPlan struct {
 	Bytes     int64         `json:"upload_bytes"`
 	Rows      int64         `json:"upload_rows"`
 	Ignored   int           `json:"ignored_count"` // files in folders that are no Parquet by their names
+
+	transferID string
 }
 
 // PlanUpload finds the files, checks every footer and compares with what the
@@ -82,7 +88,7 @@ func (e *Engine) PlanUpload(ctx context.Context, r UploadRequest) (*UploadPlan, 
 	if err := found.sort(order); err != nil {
 		return nil, err
 	}
-	plan := &UploadPlan{DatasetID: r.DatasetID, Ignored: found.ignored}
+	plan := &UploadPlan{transferID: r.TransferID, DatasetID: r.DatasetID, Ignored: found.ignored}
 	for _, f := range found.files {
 		plan.Files = append(plan.Files, PlannedFile{Path: f.Path, Name: f.name, SizeBytes: f.Size, RowCount: byPath[f.Path], Action: ActionUpload, source: f})
 	}

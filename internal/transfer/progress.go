@@ -13,6 +13,7 @@ const (
 	EventProgress = "progress" // several times a second
 	EventFile     = "file"     // a file is where it was to go
 	EventEnd      = "end"      // once; whether it failed is the call's to say
+	EventState    = "state"    // a daemon's: what the transfer is in now
 )
 
 // Event is what an observer hears of a transfer. Its JSON is a promise of the
@@ -20,7 +21,8 @@ const (
 type Event struct {
 	Type     string    `json:"type"`
 	Transfer string    `json:"transfer_id"`
-	File     *FileDone `json:"file,omitempty"` // of EventFile
+	State    string    `json:"state,omitempty"` // of EventState, and of a daemon's EventEnd
+	File     *FileDone `json:"file,omitempty"`  // of EventFile
 	Progress           // how far it has come
 }
 

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"github.com/parqueue/parqueue/internal/checksum"
 	"github.com/parqueue/parqueue/internal/client"
@@ -100,11 +99,12 @@ func (r *uploadRun) send(ctx context.Context, u *uploading) error {
 		if u.sums[part-1].Bytes > 0 {
 			continue
 		}
-		if err := r.gate.acquire(inGroup, u.index); err != nil {
+		end, err := r.engine.turn(inGroup, r.gate, u.index)
+		if err != nil {
 			break // the group or ctx knows why
 		}
 		group.Go(func() error {
-			defer r.gate.release()
+			defer end()
 			return r.engine.options.Retry.Do(inGroup, func(ctx context.Context) error { return r.sendPart(ctx, u, part) })
 		})
 	}
@@ -121,7 +121,7 @@ func (r *uploadRun) sendPart(ctx context.Context, u *uploading, part int) error 
 		return err
 	}
 	sum, err := r.engine.put(ctx, url, &partReader{
-		file: io.NewSectionReader(u.file, u.offset(part), u.bytesOf(part)), limiter: r.engine.limiter,
+		file: io.NewSectionReader(u.file, u.offset(part), u.bytesOf(part)), pace: r.engine.pace,
 		moved: func(n int64) { r.meter.add(u.meter, n) },
 	})
 	if err == nil {
@@ -171,11 +171,11 @@ func (e *Engine) put(ctx context.Context, url string, body *partReader) (checksu
 
 // partReader reads a part as it is sent.
 type partReader struct {
-	ctx     context.Context
-	file    *io.SectionReader
-	limiter *rate.Limiter
-	watch   *stallWatch
-	moved   func(int64)
+	ctx   context.Context
+	file  *io.SectionReader
+	pace  func(ctx context.Context, n int, alive func()) error
+	watch *stallWatch
+	moved func(int64)
 
 	mu     sync.Mutex // net/http may read on after a request has failed
 	ended  bool
@@ -199,9 +199,7 @@ func (p *partReader) Read(b []byte) (int, error) {
 	if p.ended {
 		return 0, context.Canceled
 	}
-	if p.limiter != nil {
-		b = b[:min(len(b), burst)]
-	}
+	b = b[:min(len(b), burst)]
 	n, err := p.file.Read(b)
 	if err == io.EOF && p.sum.Bytes+int64(n) < p.file.Size() { //nolint:errorlint // io.Reader
 		err = io.ErrUnexpectedEOF // it was cut
@@ -210,8 +208,8 @@ func (p *partReader) Read(b []byte) (int, error) {
 		p.failed = fmt.Errorf("reading the file: %w", err)
 		return 0, p.failed
 	}
-	if n > 0 && p.limiter != nil {
-		if err := p.limiter.WaitN(p.ctx, n); err != nil {
+	if n > 0 {
+		if err := p.pace(p.ctx, n, p.watch.moved); err != nil {
 			return 0, err
 		}
 	}

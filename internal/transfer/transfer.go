@@ -16,10 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/parqueue/parqueue/internal/client"
-	"github.com/parqueue/parqueue/internal/fault"
 )
 
 // Options say how an Engine works. The zero value, but for StateDir, is the
@@ -35,10 +32,13 @@ type Options struct {
 	// BytesPerSecond bounds the rate of all connections together; 0 is no bound.
 	BytesPerSecond int64
 
+	// Shared are limits that hold for several engines together; nil is none.
+	Shared *Limits
+
 	// Retry is how what fails on the way is tried again.
 	Retry client.Retry
 
-	// Transport carries the bytes; nil is one made for that.
+	// Transport carries the bytes; nil is one of NewTransport.
 	Transport http.RoundTripper
 
 	// Stall is how long a connection may stand still; 0 means a minute.
@@ -66,7 +66,7 @@ type Engine struct {
 	client  *client.Client
 	options Options
 	http    *http.Client
-	limiter *rate.Limiter // nil for no limit
+	limits  *Limits
 	store   *journals
 	buffers sync.Pool // of *[]byte
 }
@@ -74,17 +74,21 @@ type Engine struct {
 // New returns an engine.
 // Errors: CodeInvalidRequest for options that can't be.
 func New(c *client.Client, o Options) (*Engine, error) {
-	if o.Connections < 0 || o.Connections > 256 || o.BytesPerSecond < 0 {
-		return nil, fault.New(fault.CodeInvalidRequest, "The limits of a transfer are out of range.", "Use 1 to 256 connections, and a positive number of bytes per second.")
+	if err := checkLimits(o.Connections, o.BytesPerSecond); err != nil {
+		return nil, err
+	}
+	limits, err := NewLimits(0, o.BytesPerSecond)
+	if err != nil {
+		return nil, err
 	}
 	if o.Stall == 0 {
 		o.Stall = stallUsual
 	}
 	transport := o.Transport
 	if transport == nil {
-		transport = newTransport()
+		transport = NewTransport()
 	}
-	e := &Engine{client: c, options: o, store: &journals{o.StateDir}, http: &http.Client{
+	e := &Engine{client: c, options: o, limits: limits, store: &journals{o.StateDir}, http: &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -92,15 +96,12 @@ func New(c *client.Client, o Options) (*Engine, error) {
 		buffer := make([]byte, burst)
 		return &buffer
 	}
-	if o.BytesPerSecond > 0 {
-		e.limiter = rate.NewLimiter(rate.Limit(o.BytesPerSecond), burst)
-	}
 	return e, nil
 }
 
-// newTransport keeps every connection, and gives each request one of its own:
+// NewTransport is what carries bytes. Engines may share one. It keeps every connection, and gives each request one of its own:
 // over HTTP/2 all parts would share the window of one.
-func newTransport() *http.Transport {
+func NewTransport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)

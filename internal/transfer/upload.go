@@ -38,9 +38,9 @@ type UploadResult struct {
 // Errors: CodeFileChanged; CodeConflict when another process is at it; those of
 // client; CodeUnavailable when the network or the server didn't come back.
 func (e *Engine) Upload(ctx context.Context, plan *UploadPlan, tell Observer) (UploadResult, error) {
-	result := UploadResult{DatasetID: plan.DatasetID, Skipped: len(plan.Files) - plan.Count}
+	result := UploadResult{TransferID: plan.transferID, DatasetID: plan.DatasetID, Skipped: len(plan.Files) - plan.Count}
 	if plan.Count == 0 {
-		return result, e.forget(plan)
+		return result, e.forget(e.transferOf(plan), func(m memory) bool { return m.hasAny(plan.Files) })
 	}
 	files := make([]PlannedFile, 0, plan.Count)
 	for _, f := range plan.Files {
@@ -78,13 +78,12 @@ func (e *Engine) Upload(ctx context.Context, plan *UploadPlan, tell Observer) (U
 }
 
 func (e *Engine) transferOf(plan *UploadPlan) Transfer {
-	return Transfer{Kind: KindUpload, Server: e.client.URL(), DatasetID: plan.DatasetID, Files: plan.Count, Bytes: plan.Bytes}
+	return Transfer{ID: plan.transferID, Kind: KindUpload, Server: e.client.URL(), DatasetID: plan.DatasetID, Files: plan.Count, Bytes: plan.Bytes}
 }
 
 // forget ends a transfer of which nothing is left: it was interrupted after its
-// last append.
-func (e *Engine) forget(plan *UploadPlan) error {
-	t, takes := e.transferOf(plan), func(m memory) bool { return m.hasAny(plan.Files) }
+// last step.
+func (e *Engine) forget(t Transfer, takes func(memory) bool) error {
 	old, err := e.store.interrupted(t, takes)
 	if err != nil || old.ID == "" {
 		return err
