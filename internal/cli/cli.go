@@ -133,7 +133,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{err, c.CommandPath()} })
-	root.AddCommand(newServe(), newAuth(), newDatasets(), newTransfers(), newKeys(), newDoctor(), newVersion())
+	root.AddCommand(newServe(), newAuth(), newDatasets(), newTransfers(), newDaemon(), newKeys(), newDoctor(), newVersion())
 	return root
 }
 
@@ -153,12 +153,16 @@ func newVersion() *cobra.Command {
 		Short: "Print the version",
 		Args:  exactArgs(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			version := "unknown"
-			if info, ok := debug.ReadBuildInfo(); ok {
-				version = info.Main.Version
-			}
-			_, err := fmt.Fprintln(c.OutOrStdout(), "parqueue", version)
+			_, err := fmt.Fprintln(c.OutOrStdout(), "parqueue", version())
 			return err
 		},
 	}
+}
+
+// version is this program's.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
 }

@@ -38,11 +38,21 @@ func TestScripts(t *testing.T) {
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Defer(func() { stopDaemon(env) })
 			env.Setenv("FIXTURES", filepath.Join(testtool.Root(), "internal", "footer", "testdata"))
 			return nil
 		},
 		RequireExplicitExec: true,
 	})
+}
+
+// stopDaemon stops the daemon that a script's commands have started.
+func stopDaemon(env *testscript.Env) {
+	stop := exec.Command("parqueue", "daemon", "stop")
+	stop.Env = env.Vars
+	if out, err := stop.CombinedOutput(); err != nil {
+		env.T().Log(err, string(out))
+	}
 }
 
 // await waits until a file is there: `await FILE`.

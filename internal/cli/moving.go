@@ -3,12 +3,14 @@ package cli
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/parqueue/parqueue/internal/daemon"
 	"github.com/parqueue/parqueue/internal/fault"
 	"github.com/parqueue/parqueue/internal/transfer"
 )
@@ -20,6 +22,8 @@ type moving struct {
 	rate        string
 	progress    string
 	asJSON      bool
+	noDaemon    bool
+	detach      bool
 }
 
 func (m *moving) addFlags(cmd *cobra.Command) {
@@ -28,6 +32,8 @@ func (m *moving) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&m.rate, "limit-rate", "", "bytes per second at most, such as 500k or 10M")
 	flags.StringVar(&m.progress, "progress", "auto", "auto (text on a terminal), text, json or none")
 	flags.BoolVar(&m.asJSON, "json", false, "print the result as JSON")
+	flags.BoolVar(&m.noDaemon, "no-daemon", false, "do it in this process, without the daemon (also PARQUEUE_NO_DAEMON=1)")
+	flags.BoolVar(&m.detach, "detach", false, "leave it to the daemon, print its id and don't wait")
 }
 
 // engine makes the engine that the flags describe.
@@ -82,21 +88,13 @@ func newUpload(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			engine, err := m.engine(c)
-			if err != nil {
-				return err
-			}
 			request.DatasetID, request.Paths = args[0], args[1:]
-			plan, err := engine.PlanUpload(c.Context(), request)
+			if dryRun {
+				return m.dryRun(c, request)
+			}
+			result, err := m.upload(c, request, tell)
 			if err != nil {
 				return err
-			}
-			if dryRun {
-				return m.printPlan(c, plan)
-			}
-			result, err := engine.Upload(c.Context(), plan, tell)
-			if err != nil {
-				return partly(err, result.Uploaded, plan.Count)
 			}
 			if m.asJSON {
 				return printJSON(c.OutOrStdout(), result)
@@ -111,6 +109,49 @@ func newUpload(s *session) *cobra.Command {
 	flags.BoolVar(&request.AnyOrder, "any-order", false, "append behind files that were to come later and are there already")
 	flags.BoolVar(&dryRun, "dry-run", false, "check everything and show the plan, and send nothing")
 	return cmd
+}
+
+func (m *moving) dryRun(c *cobra.Command, request transfer.UploadRequest) error {
+	engine, err := m.engine(c)
+	if err != nil {
+		return err
+	}
+	plan, err := engine.PlanUpload(c.Context(), request)
+	if err != nil {
+		return err
+	}
+	return m.printPlan(c, plan)
+}
+
+// upload uploads, by the daemon or in this process.
+func (m *moving) upload(c *cobra.Command, request transfer.UploadRequest, tell transfer.Observer) (transfer.UploadResult, error) {
+	if !m.inProcess() {
+		return m.uploadByDaemon(c, request, tell)
+	}
+	engine, err := m.engine(c)
+	if err != nil {
+		return transfer.UploadResult{}, err
+	}
+	plan, err := engine.PlanUpload(c.Context(), request)
+	if err != nil {
+		return transfer.UploadResult{}, err
+	}
+	result, err := engine.Upload(c.Context(), plan, tell)
+	return result, partly(err, result.Uploaded, plan.Count)
+}
+
+func (m *moving) uploadByDaemon(c *cobra.Command, request transfer.UploadRequest, tell transfer.Observer) (result transfer.UploadResult, err error) {
+	n := daemon.NewTransfer{Kind: daemon.KindUploadDataset, DatasetID: request.DatasetID, Order: request.Order, AnyOrder: request.AnyOrder}
+	if n.Paths, err = absolute(request.Paths); err != nil {
+		return result, err
+	}
+	if !transfer.IsOrder(n.Order) {
+		if n.Order, err = filepath.Abs(n.Order); err != nil {
+			return result, fmt.Errorf("finding %s: %w", request.Order, err)
+		}
+	}
+	end, err := m.carry(c, n, tell, &result)
+	return result, partly(err, result.Uploaded, end.Files)
 }
 
 // atLeastArgs is cobra's check with our kind of error.
@@ -181,12 +222,8 @@ func newDownload(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			engine, err := m.engine(c)
-			if err != nil {
-				return err
-			}
 			request.DatasetID, request.Names = args[0], args[1:]
-			result, err := engine.Download(c.Context(), request, tell)
+			result, err := m.download(c, request, tell)
 			if err != nil {
 				return err
 			}
@@ -201,6 +238,25 @@ func newDownload(s *session) *cobra.Command {
 	cmd.Flags().StringVar(&request.Folder, "to", ".", "folder to put them in")
 	cmd.Flags().BoolVar(&request.Overwrite, "overwrite", false, "replace other files of the same names")
 	return cmd
+}
+
+// download downloads, by the daemon or in this process.
+func (m *moving) download(c *cobra.Command, request transfer.DownloadRequest, tell transfer.Observer) (result transfer.DownloadResult, err error) {
+	if m.inProcess() {
+		engine, err := m.engine(c)
+		if err != nil {
+			return result, err
+		}
+		return engine.Download(c.Context(), request, tell)
+	}
+	folder, err := filepath.Abs(request.Folder)
+	if err != nil {
+		return result, fmt.Errorf("finding %s: %w", request.Folder, err)
+	}
+	_, err = m.carry(c, daemon.NewTransfer{
+		Kind: daemon.KindDownloadDataset, DatasetID: request.DatasetID, Files: request.Names, To: folder, Overwrite: request.Overwrite,
+	}, tell, &result)
+	return result, err
 }
 
 func newCat(s *session) *cobra.Command {

@@ -56,7 +56,8 @@ func (s *session) store() (profile.Store, error) {
 // identity is who is signed in, and where that is from.
 type identity struct {
 	profile.Profile
-	from string // of the key
+	from    string // of the key
+	profile string // its name, or "" for a key of the environment
 }
 
 // identity finds out who is signed in. The key of a profile goes to that profile's
@@ -65,7 +66,7 @@ type identity struct {
 func (s *session) identity() (identity, error) {
 	key, url := os.Getenv(envKey), os.Getenv(envURL)
 	if key != "" && url != "" && s.profile == "" {
-		return identity{profile.Profile{URL: url, Key: key}, envKey}, nil
+		return identity{Profile: profile.Profile{URL: url, Key: key}, from: envKey}, nil
 	}
 	store, err := s.store()
 	if err != nil {
@@ -79,7 +80,7 @@ func (s *session) identity() (identity, error) {
 		if url == "" && !ok {
 			return identity{}, fault.Newf(fault.CodeUnauthorized, "Set "+envURL+" as well.", "%s is set, and it isn't said to which server the key belongs.", envKey)
 		}
-		return identity{profile.Profile{URL: p.URL, Key: key, AllowHTTP: p.AllowHTTP}, envKey}, nil
+		return identity{Profile: profile.Profile{URL: p.URL, Key: key, AllowHTTP: p.AllowHTTP}, from: envKey}, nil
 	}
 	if !ok {
 		return identity{}, fault.Newf(fault.CodeUnauthorized, "Sign in with `parqueue auth login --url URL`, or set "+envURL+" and "+envKey+".", "Nobody is signed in as %q.", s.name())
@@ -90,7 +91,7 @@ func (s *session) identity() (identity, error) {
 				"%s names another server than the one that the key of the profile %q is for.", envURL, s.name())
 		}
 	}
-	return identity{p, "profile " + s.name()}, nil
+	return identity{p, "profile " + s.name(), s.name()}, nil
 }
 
 // client is one for who is signed in.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parqueue/parqueue/internal/daemon"
 	"github.com/parqueue/parqueue/internal/testtool"
 	"github.com/parqueue/parqueue/internal/transfer"
 )
@@ -38,7 +39,8 @@ func newMachine(t *testing.T) *machine {
 		t.Fatal(err)
 	}
 	m := &machine{t: t, dir: dir, env: append(os.Environ(),
-		"PARQUEUE_URL="+url, "PARQUEUE_API_KEY="+strings.TrimSpace(string(key)), "PARQUEUE_STATE_DIR="+filepath.Join(dir, "state"))}
+		"PARQUEUE_URL="+url, "PARQUEUE_API_KEY="+strings.TrimSpace(string(key)), "PARQUEUE_STATE_DIR="+filepath.Join(dir, "state"),
+		"PARQUEUE_NO_DAEMON=1")}
 	m.dataset = strings.TrimSpace(m.must("datasets", "create"))
 	return m
 }
@@ -112,6 +114,12 @@ func (m *machine) files(dir string, sizes ...int64) (total int64) {
 	return total
 }
 
+// listed is a transfer as transfers list shows it.
+type listed struct {
+	daemon.Transfer
+	Running bool `json:"running"`
+}
+
 // decoded runs a command line and reads the JSON that it prints.
 func decoded[T any](m *machine, args ...string) T {
 	m.t.Helper()
@@ -138,8 +146,8 @@ func TestKilledTransfersGoOn(t *testing.T) {
 	total := m.files("in", 90, 1, 90)
 	upload := []string{"datasets", "upload", m.dataset, "in", "--connections", fmt.Sprint(connections), "--limit-rate", "50M"}
 	moved := m.killAt(80*mib, upload...)
-	left := decoded[struct{ Transfers []transfer.Transfer }](m, "transfers", "list").Transfers
-	if len(left) != 1 || left[0].Running || left[0].Kind != transfer.KindUpload || left[0].Bytes != total {
+	left := decoded[struct{ Transfers []listed }](m, "transfers", "list").Transfers
+	if len(left) != 1 || left[0].Running || left[0].Kind != daemon.KindUploadDataset || left[0].Bytes != total {
 		t.Fatalf("remembered %+v", left)
 	}
 	moved += m.killAt(15*mib, upload...)

@@ -60,6 +60,10 @@ const (
 	CodeUploadIncomplete     Code = "upload_incomplete"      // parts of the upload are missing, or it was not completed
 	CodeOrderStopped         Code = "order_stopped"          // a file that a list in the inbox names was refused
 
+	// The transfer daemon of a client's machine says no.
+	CodeTransferNotFound Code = "transfer_not_found" // no such transfer
+	CodeProtocolMismatch Code = "protocol_mismatch"  // client and daemon are of different versions
+
 	// Who is asking.
 	CodeUnauthorized Code = "unauthorized" // no key, or not one that is valid now
 	CodeForbidden    Code = "forbidden"    // the key is valid and lacks the scope

@@ -1,0 +1,16 @@
+package daemon
+
+import (
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ownPeer reports that a process of the same user is at the other end.
+func ownPeer(conn net.Conn) bool {
+	return control(conn, func(fd int) bool {
+		peer, err := unix.GetsockoptXucred(fd, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
+		return err == nil && int(peer.Uid) == os.Geteuid()
+	})
+}
