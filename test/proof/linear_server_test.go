@@ -131,7 +131,7 @@ func (c *requestCount) awaitMore(n int, done <-chan struct{}) bool {
 // SQLite and the embedded store, while it is killed and started again.
 func TestLinearizableThroughKills(t *testing.T) {
 	t.Parallel()
-	const rounds, wait = 2, 200 * time.Millisecond
+	const rounds, wait = 3, 200 * time.Millisecond
 	d := newDice(t)
 	s := newServer(t)
 	t.Cleanup(s.end)

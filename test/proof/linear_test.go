@@ -32,9 +32,17 @@ func (w crowd) names() int {
 // meeting is the most clients that get in each other's way.
 const meeting = 16
 
-// crowds are histories of some fifty operations or more, by few clients and by many.
+// crowds are the histories of one round. Most are short and of few clients, all of
+// whom begin at once on few names: what goes wrong does so between two or three
+// operations, of which many short histories have more than few long ones, and they are
+// refuted sooner. Some are longer, and some of many clients.
 func crowds() []crowd {
-	return []crowd{{8, 6}, {8, 6}, {8, 6}, {8, 6}, {8, 6}, {8, 6}, {8, 12}, {16, 4}, {16, 4}, {32, 2}, {64, 2}}
+	return slices.Concat(
+		slices.Repeat([]crowd{{8, 3}}, 32),
+		slices.Repeat([]crowd{{16, 2}}, 10),
+		slices.Repeat([]crowd{{8, 6}}, 6),
+		[]crowd{{8, 12}, {16, 4}, {32, 2}, {64, 2}},
+	)
 }
 
 // recordTime is when clients begin nothing new, and repeat nothing, although they
@@ -176,7 +184,7 @@ func skewed(c cloud, w wiring) []http.Handler {
 // twice, and while the functions are invoked twice, cut off and ended.
 func TestLinearizableInTheCloud(t *testing.T) {
 	t.Parallel()
-	const rate, late, rounds = 0.05, 20 * time.Millisecond, 2
+	const rate, late, rounds = 0.05, 20 * time.Millisecond, 3
 	d := newDice(t)
 	stores := startCloud(t)
 	net := newNetwork(d.fork(), rate, late)
