@@ -9,6 +9,7 @@ import (
 
 	"github.com/parqueue/parqueue/internal/deployed"
 	"github.com/parqueue/parqueue/internal/deployed/bucket"
+	"github.com/parqueue/parqueue/internal/deployed/metrics"
 	"github.com/parqueue/parqueue/internal/deployed/table"
 	"github.com/parqueue/parqueue/internal/ingest"
 	"github.com/parqueue/parqueue/internal/lambdaqueue"
@@ -31,6 +32,11 @@ func serve() error {
 	if err != nil {
 		return err
 	}
-	lambda.Start(lambdaqueue.Handler(ingest.New(inbox.Tenant, inbox.Name, catalog, inbox), deployed.Logger()))
+	measured, err := metrics.Open()
+	if err != nil {
+		return err
+	}
+	ingester := ingest.New(inbox.Tenant, inbox.Name, catalog, inbox)
+	lambda.Start(lambdaqueue.Handler(ingester, deployed.Logger(), measured.Ingestion))
 	return nil
 }

@@ -37,6 +37,10 @@ type Config struct {
 	// Log gets a line for every request, and the text of internal errors.
 	Log *slog.Logger
 
+	// Measure says what else to log of a request, for whom the log is the source of
+	// metrics. nil means nothing.
+	Measure func(Served) []slog.Attr
+
 	// InlineLimit is the largest file or range, in bytes, that a download answers
 	// with itself unless it is told how; more is answered by a redirect to a
 	// presigned URL. 0 means no limit.

@@ -23,6 +23,18 @@ type request struct {
 	dialect dialect
 	who     keys.Principal
 	dataset string // the dataset it is about, once that is known; for the log
+
+	appended int // how many files it has appended; for metrics
+}
+
+// Served is a request that was answered, as far as it is measured.
+type Served struct {
+	Endpoint string
+	Status   int
+	Took     time.Duration
+	BytesIn  int64 // of the body that were read
+	BytesOut int64
+	Appended int // files
 }
 
 // requestIDHeader carries the id that the log and the operator know a request by.
@@ -152,6 +164,11 @@ func (a *API) logRequest(r *request, e Endpoint, w *response, id string, took ti
 			attrs = append(attrs, slog.String("error", err.Error()))
 		}
 	}
+	if a.Measure != nil {
+		attrs = append(attrs, a.Measure(Served{
+			Endpoint: e.Name, Status: w.status, Took: took, BytesIn: w.body.read, BytesOut: w.bytes, Appended: r.appended,
+		})...)
+	}
 	a.Log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
@@ -215,6 +232,7 @@ type trackedBody struct {
 	expected bool // the request says that it has one
 	touched  bool // some of it was asked for
 	ended    bool // it was read to its end, or can't be
+	read     int64
 }
 
 // Read implements io.Reader.
@@ -222,6 +240,7 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 	b.touched = true
 	n, err := b.ReadCloser.Read(p)
 	b.ended = b.ended || err != nil
+	b.read += int64(n)
 	return n, err
 }
 

@@ -60,6 +60,8 @@ func (a *API) uploadToDataset(w http.ResponseWriter, r *request) error {
 	answer["schema"] = u.received.Schema()
 	if appended.Replayed {
 		w.Header().Set("Idempotency-Replayed", "true")
+	} else {
+		r.appended = 1
 	}
 	return writeJSON(w, http.StatusOK, answer)
 }

@@ -139,6 +139,9 @@ func (a *API) completeUpload(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	r.dataset = done.Upload.DatasetID
+	if done.Upload.State == dataset.UploadAppended && !done.Replayed {
+		r.appended = 1
+	}
 	noteReplay(w, done.Replayed)
 	return writeJSON(w, http.StatusOK, a.completedRow(w, done))
 }
@@ -268,6 +271,9 @@ func (a *API) appendFiles(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	noteReplay(w, done.Replayed)
+	if !done.Replayed {
+		r.appended = len(done.Files)
+	}
 	rows := make([]any, len(done.Files))
 	for i, file := range done.Files {
 		row := fileRow(file)

@@ -16,6 +16,7 @@ import (
 	"github.com/parqueue/parqueue/internal/api"
 	"github.com/parqueue/parqueue/internal/dataset"
 	"github.com/parqueue/parqueue/internal/deployed/environment"
+	"github.com/parqueue/parqueue/internal/deployed/metrics"
 	"github.com/parqueue/parqueue/internal/ingest"
 	"github.com/parqueue/parqueue/internal/lambdahttp"
 )
@@ -58,6 +59,10 @@ func ServeStreaming(endpoint api.Endpoint, uses ...Part) error {
 
 // serve starts an endpoint with the limits of a way to answer.
 func serve(endpoint api.Endpoint, uses []Part, start func(http.Handler, *slog.Logger), c api.Config) error {
+	measured, err := metrics.Open()
+	if err != nil {
+		return err
+	}
 	var s Stores
 	for _, part := range uses {
 		if err := part(&s); err != nil {
@@ -68,6 +73,7 @@ func serve(endpoint api.Endpoint, uses []Part, start func(http.Handler, *slog.Lo
 	c.Service = dataset.NewService(s.Catalog, s.Objects, dataset.WithUploads(s.Uploads, s.Parts))
 	c.Principal = lambdahttp.Principal
 	c.Log = Logger()
+	c.Measure = measured.Request
 	c.ResponseLimit = lambdahttp.MaxBody
 	c.UploadLimit = uploadLimit
 	start(withRequestID(api.New(c).Endpoint(endpoint)), c.Log)

@@ -37,10 +37,21 @@ type Invocation struct {
 // reserve is kept of a function's time to say what was not done.
 const reserve = 20 * time.Second
 
+// Done is what became of the objects of an invocation, as far as it is measured.
+type Done struct {
+	Listed   int
+	Rejected int
+	Waited   []time.Duration // from the event of an object to its listing
+}
+
+// Measure says what else to log of an invocation, for whom the log is the source of
+// metrics.
+type Measure func(Done) []slog.Attr
+
 // Handler handles batches of messages with an ingester. What failed, and what the
 // time did not suffice for, is answered as failed, by which the queue has it come
 // again, and puts it into its dead-letter queue after some tries.
-func Handler(ingester *ingest.Ingester, log *slog.Logger) func(context.Context, Invocation) (events.SQSEventResponse, error) {
+func Handler(ingester *ingest.Ingester, log *slog.Logger, measure Measure) func(context.Context, Invocation) (events.SQSEventResponse, error) {
 	return func(ctx context.Context, in Invocation) (events.SQSEventResponse, error) {
 		if deadline, ok := ctx.Deadline(); ok {
 			var cancel context.CancelFunc
@@ -48,17 +59,18 @@ func Handler(ingester *ingest.Ingester, log *slog.Logger) func(context.Context, 
 			defer cancel()
 		}
 		if in.DetailType == scheduled {
-			return events.SQSEventResponse{}, rescan(ctx, ingester, log)
+			return events.SQSEventResponse{}, rescan(ctx, ingester, log, measure)
 		}
-		return handle(ctx, ingester, log, in.SQSEvent), nil
+		return handle(ctx, ingester, log, measure, in.SQSEvent), nil
 	}
 }
 
 // rescan takes up what no message came of. What it does not get to, the next one
 // does.
-func rescan(ctx context.Context, ingester *ingest.Ingester, log *slog.Logger) error {
+func rescan(ctx context.Context, ingester *ingest.Ingester, log *slog.Logger, measure Measure) error {
 	count, err := ingester.Rescan(ctx, lostAfter)
-	log.InfoContext(ctx, "looked through the inbox", "outcomes", count)
+	attrs := measure(Done{Listed: count[ingest.Listed], Rejected: count[ingest.Rejected]})
+	log.LogAttrs(ctx, slog.LevelInfo, "looked through the inbox", append(attrs, slog.Any("outcomes", count))...)
 	if err != nil {
 		log.ErrorContext(ctx, "looking through the inbox failed", "error", err)
 	}
@@ -66,27 +78,30 @@ func rescan(ctx context.Context, ingester *ingest.Ingester, log *slog.Logger) er
 }
 
 // handle takes up a batch and answers which of its messages failed.
-func handle(ctx context.Context, ingester *ingest.Ingester, log *slog.Logger, batch events.SQSEvent) (answer events.SQSEventResponse) {
+func handle(ctx context.Context, ingester *ingest.Ingester, log *slog.Logger, measure Measure, batch events.SQSEvent) (answer events.SQSEventResponse) {
 	fail := func(id string) {
 		answer.BatchItemFailures = append(answer.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: id})
 	}
 	var notices []ingest.Notice
-	var ids []string // of the messages of the notices
+	var ids []string       // of the messages of the notices
+	var stored []time.Time // what the notices are about
 	for _, m := range batch.Records {
-		found, err := read(m.Body)
+		found, at, err := read(m.Body)
 		if err != nil {
 			log.ErrorContext(ctx, "a message is not an event of the inbox", "message_id", m.MessageId, "error", err)
 			fail(m.MessageId)
 		}
 		for _, n := range found {
-			notices, ids = append(notices, n), append(ids, m.MessageId)
+			notices, ids, stored = append(notices, n), append(ids, m.MessageId), append(stored, at)
 		}
 	}
-	count := map[ingest.State]int{}
+	count, done := map[ingest.State]int{}, Done{}
 	failed := map[string]bool{}
 	for n, o := range ingester.Ingest(ctx, notices) {
 		count[o.State]++
 		switch o.State {
+		case ingest.Listed:
+			done.Waited = append(done.Waited, time.Since(stored[n]))
 		case ingest.Rejected:
 			log.WarnContext(ctx, "an object was rejected", "key", notices[n].Key, "code", fault.CodeOf(o.Err))
 		case ingest.Failed:
@@ -97,7 +112,8 @@ func handle(ctx context.Context, ingester *ingest.Ingester, log *slog.Logger, ba
 			}
 		}
 	}
-	log.InfoContext(ctx, "ingested", "messages", len(batch.Records), "outcomes", count)
+	done.Listed, done.Rejected = count[ingest.Listed], count[ingest.Rejected]
+	log.LogAttrs(ctx, slog.LevelInfo, "ingested", append(measure(done), slog.Int("messages", len(batch.Records)), slog.Any("outcomes", count))...)
 	return answer
 }
 
@@ -105,8 +121,9 @@ func handle(ctx context.Context, ingester *ingest.Ingester, log *slog.Logger, ba
 // read. Size and ETag are in it as well and nobody's proof.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 type stored struct {
-	Source     string `json:"source"`
-	DetailType string `json:"detail-type"`
+	Source     string    `json:"source"`
+	DetailType string    `json:"detail-type"`
+	Time       time.Time `json:"time"`
 	Detail     struct {
 		Bucket struct {
 			Name string `json:"name"`
@@ -117,21 +134,21 @@ type stored struct {
 	} `json:"detail"`
 }
 
-// read takes notices out of a message. The key is as it is in EventBridge's
+// read takes notices out of a message, and when they were made. The key is as it is in EventBridge's
 // events, and URL-encoded in those that S3 sends by itself; since a notice of
 // nothing does no harm, a key that could be either is taken for both.
-func read(body string) ([]ingest.Notice, error) {
+func read(body string) ([]ingest.Notice, time.Time, error) {
 	var e stored
 	if err := json.Unmarshal([]byte(body), &e); err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
 	bucket, key := e.Detail.Bucket.Name, e.Detail.Object.Key
 	if e.Source != "aws.s3" || e.DetailType != "Object Created" || bucket == "" || key == "" {
-		return nil, errors.New("it is another event")
+		return nil, time.Time{}, errors.New("it is another event")
 	}
 	notices := []ingest.Notice{{Bucket: bucket, Key: key}}
 	if decoded, err := url.QueryUnescape(key); err == nil && decoded != key {
 		notices = append(notices, ingest.Notice{Bucket: bucket, Key: decoded})
 	}
-	return notices, nil
+	return notices, e.Time, nil
 }

@@ -81,7 +81,7 @@ func TestOnlyWhatFailedComesAgain(t *testing.T) {
 		}
 	}
 	var log bytes.Buffer
-	handler := Handler(ingest.New("acme", "inbox", oneDataset{}, emptyInbox{}), slog.New(slog.NewJSONHandler(&log, nil)))
+	handler := Handler(ingest.New("acme", "inbox", oneDataset{}, emptyInbox{}), slog.New(slog.NewJSONHandler(&log, nil)), func(Done) []slog.Attr { return nil })
 	answer, err := handler(t.Context(), batch)
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestWithoutTimeEverythingComesAgain(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), reserve) // of which nothing is left
 	defer cancel()
-	answer, err := Handler(ingest.New("acme", "inbox", oneDataset{}, emptyInbox{}), slog.New(slog.DiscardHandler))(ctx, batch)
+	answer, err := Handler(ingest.New("acme", "inbox", oneDataset{}, emptyInbox{}), slog.New(slog.DiscardHandler), func(Done) []slog.Attr { return nil })(ctx, batch)
 	if err != nil || len(answer.BatchItemFailures) != 100 {
 		t.Errorf("%d come again, %v", len(answer.BatchItemFailures), err)
 	}
@@ -119,7 +119,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(`{"Records":[]}`)
 	f.Add(`null`)
 	f.Fuzz(func(t *testing.T, body string) {
-		notices, err := read(body)
+		notices, _, err := read(body)
 		if (err == nil) != (len(notices) > 0) || len(notices) > 2 {
 			t.Fatalf("%v, %v", notices, err)
 		}

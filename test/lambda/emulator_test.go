@@ -99,6 +99,19 @@ func (f *function) logged(t *testing.T, text string, times int) {
 	}
 }
 
+// settled is what a function has logged when no more comes: some of it comes after
+// the answer.
+func (f *function) settled() (log string) {
+	for {
+		time.Sleep(30 * time.Millisecond)
+		if now := f.log.String(); now == log {
+			return log
+		} else {
+			log = now
+		}
+	}
+}
+
 // errorLines leaves out what the emulator and the function say when all is well.
 func errorLines(log string) string {
 	var lines []string

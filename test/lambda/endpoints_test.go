@@ -426,6 +426,7 @@ func TestFunctions(t *testing.T) {
 	step("the inbox", func(t *testing.T) { d.checkInbox(t, s) })
 	step("no policy grants more than was used", s.checkPolicies)
 	step("every function logs what it did", func(t *testing.T) { d.checkLogs(t) })
+	step("the logs are metrics as well", func(t *testing.T) { d.checkMetrics(t) })
 	step("no function logs a secret", func(t *testing.T) { d.checkSecrets(t, s, key) })
 }
 

@@ -54,6 +54,7 @@ func (s *stores) env(t *testing.T, function string) []string {
 	env := []string{
 		"AWS_REGION=" + s.bucket.Region, "AWS_ACCESS_KEY_ID=" + s.bucket.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.bucket.SecretKey,
 	}
+	env = append(env, "STACK_NAME=parqueue", "METRICS="+at(template(t), "Parameters", "Metrics", "Default").(string))
 	variables, _ := at(functions(t)[function], "Environment", "Variables").(object)
 	if variables["TABLE_NAME"] != nil {
 		env = append(env, "TABLE_NAME="+s.table,

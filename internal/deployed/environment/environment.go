@@ -19,6 +19,8 @@ const (
 	Bucket          = "BUCKET_NAME"
 	Inbox           = "INBOX_NAME"
 	InboxTenant     = "INBOX_TENANT"
+	Stack           = "STACK_NAME"
+	Metrics         = "METRICS"
 	DynamoDBAddress = "AWS_ENDPOINT_URL_DYNAMODB"
 	S3Address       = "AWS_ENDPOINT_URL_S3"
 
