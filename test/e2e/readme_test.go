@@ -94,6 +94,11 @@ func console(t *testing.T, page string) []step {
 	if len(steps) < 5 {
 		t.Fatalf("%s shows %d commands", page, len(steps))
 	}
+	for _, s := range steps {
+		if day := regexp.MustCompile(`\d{4}-\d\d-\d\dT`).FindString(s.output); day != "" {
+			t.Errorf("%s shows %s…, which is true for a day: $ %s", page, day, s.command)
+		}
+	}
 	return steps
 }
 
