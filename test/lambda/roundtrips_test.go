@@ -112,9 +112,9 @@ func TestRoundTrips(t *testing.T) {
 		"redirect": {getItems},
 		// The first three are create-upload's, and the fourth is the client's.
 		"large":  {query, getItems, put, beginUpload, put, getItem, getItem, parts, put, get, getItem, checkUpload, getItem, appendUpload},
-		"ingest": {query, get, getItems, get, put, get, getItem, appendFile, "s3:DeleteObject"},
-		"sweep":  {query, getItem}, // every 15 minutes
-		"rescan": {listBucket},     // every hour
+		"ingest": {query, get, getItems, get, put, get, getItem, appendFile, get, "s3:DeleteObject"},
+		"sweep":  {query, getItem},      // every 15 minutes
+		"rescan": {getItem, listBucket}, // every hour
 	} {
 		if got := l.operations[name].calls; !slices.Equal(got, want) {
 			t.Errorf("%s makes the calls\n%q, want\n%q", name, got, want)
