@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/parqueue/parqueue/internal/dataset"
@@ -24,7 +26,9 @@ type progress struct {
 	// would be emptied as well.
 	Since time.Time `json:"since"`
 
-	Mark string `json:"mark,omitempty"` // see Witness
+	Mark    string `json:"mark,omitempty"`    // see Witness
+	Next    string `json:"next,omitempty"`    // the mark that is about to be set in its place, or may have been
+	Catalog string `json:"catalog,omitempty"` // the id of the catalog that this was noted in, if it has one
 
 	Last     time.Time `json:"last"`      // when the last finished pass began
 	LastFull time.Time `json:"last_full"` // and the last that asked about every object, and in which nothing failed
@@ -60,36 +64,79 @@ func (s *Sweeper) load(ctx context.Context) (*progress, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.witness != nil {
-		mark, err := s.witness.Mark(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("reading the mark of the objects: %w", err)
-		}
-		if mark != p.Mark {
-			p = progress{} // the catalog is not the one that they were swept with
-		}
+	noted, err := s.recognize(ctx, &p)
+	if err != nil {
+		return nil, err
 	}
-	switch mark := p.Mark; {
+	switch {
 	case p.Since.IsZero():
 		p.Since = s.now().UTC().Truncate(time.Second) // as a store tells when an object was stored
 		return &p, s.renew(ctx, &p)
-	case s.witness != nil && s.renew(ctx, &p) != nil:
-		// A full disk, perhaps. The old mark will do until the next time.
-		p.Mark = mark
-		_ = s.witness.SetMark(ctx, mark) // if they differ, all that is there is left alone
+	case !noted && s.perPass:
+		return &p, s.renew(ctx, &p)
+	case s.witness != nil && !s.perPass:
+		_ = s.renew(ctx, &p) // a full disk, perhaps; the old mark will do until the next time
 	}
 	return &p, nil
 }
 
-// renew gives the objects and the catalog another mark.
-func (s *Sweeper) renew(ctx context.Context, p *progress) error {
+// recognize finds out whether the catalog is the one that the objects were swept
+// with. If it isn't, p becomes that of a catalog that was never swept. noted says
+// that p has the catalog's id.
+func (s *Sweeper) recognize(ctx context.Context, p *progress) (noted bool, err error) {
+	mark, id := p.Mark, ""
 	if s.witness != nil {
-		p.Mark = rand.Text()
-		if err := s.witness.SetMark(ctx, p.Mark); err != nil {
-			return fmt.Errorf("marking the objects: %w", err)
+		if mark, err = s.witness.Mark(ctx); err != nil {
+			return false, fmt.Errorf("reading the mark of the objects: %w", err)
 		}
 	}
+	if s.id != nil {
+		if id, err = s.id(ctx); err != nil {
+			return false, fmt.Errorf("asking which catalog this is: %w", err)
+		}
+	}
+	if mark != "" && mark == p.Next { // who set it ended before noting that
+		p.Mark, p.Next = p.Next, ""
+	}
+	if mark != p.Mark || p.Catalog != "" && p.Catalog != id {
+		*p = progress{}
+	}
+	noted = p.Catalog == id
+	p.Catalog = id
+	return noted, nil
+}
+
+// renew gives the objects and the catalog another mark: the catalog first notes
+// which one it will be, then the objects get it. So whoever is cut off in between
+// leaves two that are known to belong together, and so do two at once, who take the
+// same one.
+func (s *Sweeper) renew(ctx context.Context, p *progress) error {
+	if s.witness == nil {
+		return s.save(ctx, p)
+	}
+	p.Next = following(p.Mark)
+	if err := s.save(ctx, p); err != nil {
+		return err
+	}
+	if err := s.witness.SetMark(ctx, p.Next); err != nil {
+		return fmt.Errorf("marking the objects: %w", err)
+	}
+	p.Mark, p.Next = p.Next, ""
 	return s.save(ctx, p)
+}
+
+// following is the mark behind one; the first one has a text that no other row of
+// marks begins with.
+func following(mark string) string {
+	row, number, _ := strings.Cut(mark, ".")
+	n, err := strconv.Atoi(number)
+	if row == "" {
+		row = rand.Text()
+	}
+	if err != nil { // it is the first, or of a version without numbers
+		n = 0
+	}
+	return fmt.Sprintf("%s.%d", row, n+1)
 }
 
 func (s *Sweeper) save(ctx context.Context, p *progress) error {
@@ -103,22 +150,19 @@ func (s *Sweeper) save(ctx context.Context, p *progress) error {
 	return nil
 }
 
-// begin begins a pass if none is under way and it is time. It reports whether one
-// is under way then. What is noted of times to come was by a clock that was wrong:
+// begin begins a pass if none is under way and it is time, and reports whether it
+// did. What is noted of times to come was by a clock that was wrong:
 // nothing would be swept until then, and by a pass from there nothing would be too
 // young.
 func (p *progress) begin(now time.Time, t Timing) bool {
 	if soon := now.Add(expiryGrace); p.Last.After(soon) || p.LastFull.After(soon) || p.Started.After(soon) {
-		*p = progress{Since: p.Since, Mark: p.Mark}
+		*p = progress{Since: p.Since, Mark: p.Mark, Next: p.Next, Catalog: p.Catalog}
 	}
-	if !p.Started.IsZero() {
-		return true
-	}
-	if now.Sub(p.Last) < t.Every {
+	if !p.Started.IsZero() || now.Sub(p.Last) < t.Every {
 		return false
 	}
 	*p = progress{
-		Since: p.Since, Mark: p.Mark, Last: p.Last, LastFull: p.LastFull,
+		Since: p.Since, Mark: p.Mark, Next: p.Next, Catalog: p.Catalog, Last: p.Last, LastFull: p.LastFull,
 		Started: now.UTC(), Full: p.Last.IsZero() || now.Sub(p.LastFull) >= t.FullEvery,
 	}
 	return true

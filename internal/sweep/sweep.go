@@ -62,6 +62,8 @@ type Sweeper struct {
 	atOnce  int
 	tasks   []task
 	witness Witness
+	perPass bool // the mark changes when a pass begins, and not whenever the sweeper runs
+	id      func(context.Context) (string, error)
 }
 
 // Option changes how a Sweeper works.
@@ -74,19 +76,34 @@ func WithClock(now func() time.Time) Option { return func(s *Sweeper) { s.now = 
 func WithTiming(t Timing) Option { return func(s *Sweeper) { s.timing = t } }
 
 // Witness keeps a mark with the objects, outside of the catalog, which keeps the
-// same one. The sweeper changes both whenever it runs. When they differ, the
+// same one. The sweeper changes both now and then. When they differ, the
 // catalog was replaced by a copy from another time: that does not know the files
 // that were appended since, and their bytes must not be taken for leftovers.
 type Witness interface {
 	// Mark returns what was set last, or "".
 	Mark(ctx context.Context) (string, error)
 
-	// SetMark replaces the mark. When it fails the mark is the old or the new one.
+	// SetMark replaces the mark. When it fails the mark is the old or the new one. It
+	// may be repeated.
 	SetMark(ctx context.Context, mark string) error
 }
 
 // WithWitness has the sweeper notice a catalog that was replaced by a copy of it.
+// The mark changes whenever the sweeper runs, so that a copy is noticed that is
+// older than the last run.
 func WithWitness(w Witness) Option { return func(s *Sweeper) { s.witness = w } }
+
+// WithSparingWitness is WithWitness where writing costs: the mark changes when a
+// pass begins, and a copy is noticed that is older than the last pass.
+func WithSparingWitness(w Witness) Option {
+	return func(s *Sweeper) { s.witness, s.perPass = w, true }
+}
+
+// WithIdentity has the sweeper notice a catalog that is a copy of another one,
+// however new, where each has an id of its own that id tells.
+func WithIdentity(id func(context.Context) (string, error)) Option {
+	return func(s *Sweeper) { s.id = id }
+}
 
 // task is something else that is done whenever the sweeper runs.
 type task struct {
@@ -160,7 +177,13 @@ func (s *Sweeper) Sweep(ctx context.Context) (Report, error) {
 	if err != nil {
 		return r, errors.Join(append(errs, err)...)
 	}
-	r.Finished = !p.begin(s.now(), s.timing)
+	begun := p.begin(s.now(), s.timing)
+	if begun && s.perPass {
+		if err := s.renew(ctx, p); err != nil {
+			return r, errors.Join(append(errs, err)...)
+		}
+	}
+	r.Finished = p.Started.IsZero()
 	r.Full = p.Full && !r.Finished
 	for !r.Finished && timeLeft(ctx) {
 		page := &sweeping{Sweeper: s, progress: p, report: &r}
