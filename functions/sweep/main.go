@@ -13,6 +13,7 @@ import (
 	"github.com/parqueue/parqueue/internal/deployed"
 	"github.com/parqueue/parqueue/internal/deployed/bucket"
 	"github.com/parqueue/parqueue/internal/deployed/table"
+	"github.com/parqueue/parqueue/internal/objectstore"
 	"github.com/parqueue/parqueue/internal/sweep"
 )
 
@@ -24,8 +25,9 @@ func main() { log.Fatal(serve()) }
 
 // serve sweeps whenever the function is invoked, whatever the event says: it goes
 // on with the pass under way until shortly before the function's timeout, or begins
-// one when it is time. It answers its report and logs it as one line. It returns
-// only when it cannot start.
+// one when it is time. If the table was restored from a copy it leaves alone what was
+// in the bucket by then. It answers its report and logs it as one line. It returns only
+// when it cannot start.
 func serve() error {
 	catalog, err := table.Open()
 	if err != nil {
@@ -37,11 +39,12 @@ func serve() error {
 	}
 	log := deployed.Logger()
 	purger := dataset.NewPurger(catalog, catalog, files, nil)
-	sweeper := sweep.New(files, catalog, sweep.WithTask("purge", func(ctx context.Context) (any, error) {
+	purge := sweep.WithTask("purge", func(ctx context.Context) (any, error) {
 		ctx, cancel := context.WithTimeout(ctx, purgeTime)
 		defer cancel()
 		return purger.Purge(ctx)
-	}))
+	})
+	sweeper := sweep.New(files, catalog, purge, sweep.WithSparingWitness(objectstore.NewMark(files)), sweep.WithIdentity(catalog.TableID))
 	lambda.Start(func(ctx context.Context) (sweep.Report, error) {
 		report, err := sweeper.Sweep(ctx)
 		if err != nil {

@@ -16,7 +16,8 @@
 // ListParts needs s3:ListMultipartUploadParts, AbortParts s3:AbortMultipartUpload,
 // and Joined s3:GetObject. Of those of dataset.Sweepable, List needs s3:ListBucket
 // on the bucket, ListOpenParts s3:ListBucketMultipartUploads on it, DeleteMany
-// s3:DeleteObject. A multipart upload whose creation was repeated by the SDK
+// s3:DeleteObject. A Mark needs s3:GetObject and s3:PutObject on its one object, and
+// s3:ListBucket on the bucket. A multipart upload whose creation was repeated by the SDK
 // leaves an empty one behind: the bucket needs the lifecycle rule that aborts
 // incomplete uploads, a day after the time of an upload in parts is over.
 //

@@ -27,6 +27,13 @@ const listBucket = "s3:ListBucket"
 // listParts is the action that lets a caller see the uploads in parts under way.
 const listParts = "s3:ListBucketMultipartUploads"
 
+// ofMark is behind an action that is allowed on the sweeper's mark, and not on files.
+const ofMark = " on " + markKey
+
+const markKey = "marks/sweep"
+
+var theMark = object{"!Sub": "${Bucket.Arn}/" + markKey}
+
 // calls are the IAM actions that functions used, one for each request to a store.
 type calls struct {
 	mu   sync.Mutex
@@ -128,8 +135,12 @@ func granted(t *testing.T, function string) []string {
 	var actions []string
 	for _, policy := range list(functions(t)[function]["Policies"]) {
 		for _, statement := range list(at(policy, "Statement")) {
+			where := ""
+			if reflect.DeepEqual(at(statement, "Resource"), theMark) {
+				where = ofMark
+			}
 			for _, action := range list(at(statement, "Action")) {
-				actions = append(actions, action.(string))
+				actions = append(actions, action.(string)+where)
 			}
 		}
 	}
@@ -184,7 +195,7 @@ func tableActions(r *http.Request) ([]string, error) {
 }
 
 // objectActions are the IAM actions that a request for an object needs. A
-// request for anything but a file, or an object of the inbox, needs none that any function has.
+// request for anything but a file, a mark, or an object of the inbox, needs none that any function has.
 func objectActions(r *http.Request) ([]string, error) {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	inInbox := bucket == embeddeds3test.Inbox
@@ -196,6 +207,9 @@ func objectActions(r *http.Request) ([]string, error) {
 		return []string{listParts}, nil
 	case r.Method == http.MethodPost && query.Has("delete"):
 		return []string{"s3:DeleteObject"}, nil
+	}
+	if !inInbox && key == markKey {
+		return map[string][]string{http.MethodGet: {"s3:GetObject" + ofMark}, http.MethodPut: {"s3:PutObject" + ofMark}}[r.Method], nil
 	}
 	if !inInbox && !strings.HasPrefix(key, "files/") {
 		return []string{"s3 outside of files/: " + r.URL.Path}, nil

@@ -41,6 +41,7 @@
 //	ClaimFile                dynamodb:GetItem, dynamodb:UpdateItem
 //	Progress                 dynamodb:GetItem
 //	SaveProgress             dynamodb:UpdateItem
+//	TableID                  dynamodb:DescribeTable
 //	AddKey                   dynamodb:PutItem
 //	Keys                     dynamodb:Query, dynamodb:BatchGetItem
 //	RevokeKey                dynamodb:GetItem, dynamodb:UpdateItem
@@ -64,6 +65,7 @@ type API interface {
 	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
 	BatchWriteItem(context.Context, *dynamodb.BatchWriteItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error)
 	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
+	DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
 }
 
 // Catalog is a catalog in a DynamoDB table. It is safe for concurrent use.

@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -37,4 +38,18 @@ func (c *Catalog) SaveProgress(ctx context.Context, task string, state []byte) e
 		return fmt.Errorf("saving how far a task is: %w", err)
 	}
 	return nil
+}
+
+// TableID is the id that DynamoDB gave the table: another one than that of every
+// other table, of the same name too, and so of one that was restored from a copy.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html
+func (c *Catalog) TableID(ctx context.Context) (string, error) {
+	out, err := c.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &c.table})
+	if err != nil {
+		return "", unread("describing the table", err)
+	}
+	if id := aws.ToString(out.Table.TableId); id != "" {
+		return id, nil
+	}
+	return "", errors.New("describing the table: it has no id")
 }

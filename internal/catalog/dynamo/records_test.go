@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/parqueue/parqueue/internal/catalog/dynamo"
+	"github.com/parqueue/parqueue/internal/catalog/dynamotest"
 	"github.com/parqueue/parqueue/internal/dataset"
 	"github.com/parqueue/parqueue/internal/fault"
 )
@@ -118,4 +119,30 @@ func TestClaimThatIsInterrupted(t *testing.T) {
 		t.Errorf("after an append: %+v, %v", r, err)
 	}
 	b.wantNames(t, "a")
+}
+
+// A table that is made anew under the same name is another one.
+func TestTableID(t *testing.T) {
+	t.Parallel()
+	client, table := dynamotest.Start(t)
+	catalog := dynamo.New(client, table)
+	first, err := catalog.TableID(t.Context())
+	if err != nil || first == "" {
+		t.Fatalf("%q, %v", first, err)
+	}
+	if same, err := catalog.TableID(t.Context()); err != nil || same != first {
+		t.Errorf("%q, and then %q, %v", first, same, err)
+	}
+	if _, err := client.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: &table}); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := catalog.TableID(t.Context()); err == nil {
+		t.Errorf("the id of no table is %q", gone)
+	}
+	if _, err := client.CreateTable(t.Context(), dynamo.Definition(table)); err != nil {
+		t.Fatal(err)
+	}
+	if second, err := catalog.TableID(t.Context()); err != nil || second == first {
+		t.Errorf("the table of the same name is %q, %v, and was %q", second, err, first)
+	}
 }
