@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -111,7 +112,7 @@ func TestAnyNoticesEndInTheSame(t *testing.T) {
 		h.worker(-1).ingest(key(arriving, "first"))
 		for range rapid.IntRange(1, 12).Draw(t, "actions") {
 			k := rapid.SampledFrom(keys).Draw(t, "key")
-			switch rapid.SampledFrom([]string{"put", "put", "put", "remove", "claim", "notice", "notice", "notices", "race", "race"}).Draw(t, "action") {
+			switch rapid.SampledFrom([]string{"put", "put", "put", "remove", "claim", "retry", "notice", "notice", "notices", "race", "race"}).Draw(t, "action") {
 			case "put":
 				h.put(k, rapid.SampledFrom(some).Draw(t, "content"))
 			case "remove":
@@ -120,6 +121,8 @@ func TestAnyNoticesEndInTheSame(t *testing.T) {
 				}
 			case "claim":
 				h.claimCopies()
+			case "retry":
+				h.retryAll(rapid.IntRange(-1, 20).Draw(t, "steps"))
 			case "notice":
 				h.worker(rapid.IntRange(-1, 30).Draw(t, "steps")).ingest(k)
 			case "notices":
@@ -133,12 +136,27 @@ func TestAnyNoticesEndInTheSame(t *testing.T) {
 	})
 }
 
-// race has several workers at once, while a key is put.
+// retryAll has every rejection tried again, as far as a process gets.
+func (h *history) retryAll(steps int) {
+	r := ingest.NewRejections(tenant, h.worker(steps))
+	page, err := r.List(context.Background(), owner, "", "", 100)
+	if err != nil {
+		return
+	}
+	for _, one := range page.Rejections {
+		_, _ = r.Retry(context.Background(), owner, one.ID)
+	}
+}
+
+// race has several workers at once, while a key is put and rejections are retried.
 func (h *history) race(t *rapid.T, keys []string, k string, some [][]byte) {
 	var group sync.WaitGroup
 	for range rapid.IntRange(2, 4).Draw(t, "workers") {
 		steps := rapid.IntRange(-1, 40).Draw(t, "steps")
 		group.Go(func() { h.worker(steps).ingest(keys...) })
+	}
+	if steps := rapid.IntRange(-2, 20).Draw(t, "steps of retries"); steps > -2 {
+		group.Go(func() { h.retryAll(steps) })
 	}
 	if content := rapid.SampledFrom(append(some, nil)).Draw(t, "content"); content != nil {
 		h.puts[k] = append(h.puts[k], content)
