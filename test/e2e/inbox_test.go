@@ -163,6 +163,7 @@ func TestIngestionGoesOnAfterAKill(t *testing.T) {
 // rejection is a rejected object as list-rejections shows it.
 type rejection struct {
 	ID       string  `json:"rejection_id"`
+	Key      string  `json:"object_key"`
 	FileName string  `json:"file_name"`
 	Reason   refusal `json:"reason"`
 }
@@ -217,6 +218,91 @@ func TestRejectionsAreListedAndRetried(t *testing.T) {
 	c.json(t, "/delete-rejection", object{"rejection_id": id + "/text.parquet"}).decode(t, http.StatusOK, &retried)
 	if left := list(object{}); len(left) != 1 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// Whatever an object is called that the store takes, it is listed under that name or
+// rejected with its key, and nothing of it stays behind.
+func TestStrangeNamesInTheInbox(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, setup{})
+	c := srv.admin()
+	inbox, _ := inboxOf(t, srv)
+	id := c.create(t)
+	c.mustUpload(t, id, "first", parquet(t, 0)) // so that the schema is known
+	listed := []string{
+		"a b.parquet", "a+b.parquet", "a%20b.parquet", "a%2Fb.parquet", "é.parquet", "日本 語.parquet", "🧀.parquet", "x=1&y=2;z?.parquet", "#hash.parquet",
+		"quote'\"<>.parquet", "~tilde*.parquet", "a.parquet.error", strings.Repeat("n", 255),
+	}
+	rejected := map[string]string{
+		id + "/e\u0301.parquet":         "invalid_file_name", // not composed
+		id + "/back\\slash.parquet":     "invalid_file_name",
+		id + "/control\x01.parquet":     "invalid_file_name",
+		id + "/ space.parquet":          "invalid_file_name",
+		id + "/turned\u202e.parquet":    "invalid_file_name",
+		id + "/NUL.parquet":             "invalid_file_name",
+		id + "/text.error.json":         "not_parquet",
+		id + "/deeper/a.parquet":        "misplaced",
+		"no dataset at all/a.parquet":   "misplaced",
+		"alone.parquet":                 "misplaced",
+		"dataset-of-nobody/ü+ü.parquet": "dataset_not_found",
+	}
+	var want []string
+	for n, name := range listed {
+		err := drop(t.Context(), inbox, "incoming/"+id+"/"+name, parquet(t, n+1))
+		if err != nil {
+			t.Errorf("the store does not take %q: %v", name, err)
+			continue
+		}
+		want = append(want, name)
+	}
+	for key, code := range rejected {
+		content := parquet(t, 100)
+		if code == "not_parquet" {
+			content = []byte("{}")
+		}
+		if err := drop(t.Context(), inbox, "incoming/"+key, content); err != nil {
+			t.Errorf("the store does not take %q: %v", key, err)
+			delete(rejected, key)
+		}
+	}
+	rejections := func() map[string]rejection {
+		var page struct{ Rejections []rejection }
+		c.json(t, "/list-rejections", object{}).decode(t, http.StatusOK, &page)
+		byKey := map[string]rejection{}
+		for _, r := range page.Rejections {
+			byKey[strings.TrimPrefix(r.Key, "incoming/")] = r
+		}
+		return byKey
+	}
+	slices.Sort(want)
+	until(t, "all are listed or rejected", func() bool { return len(c.names(t, id)) > len(want) && len(rejections()) >= len(rejected) })
+	names := c.names(t, id)[1:]
+	if slices.Sort(names); !slices.Equal(names, want) {
+		t.Errorf("listed are\n%q, want\n%q", names, want)
+	}
+	all := rejections()
+	for key, code := range rejected {
+		r, ok := all[key]
+		if !ok || r.Reason.Code != code {
+			t.Errorf("%q is rejected as %+v, want %s", key, r, code)
+			continue
+		}
+		// Each is found again by its id, and taken back to where it was.
+		if a := c.json(t, "/delete-rejection", object{"rejection_id": r.ID}); a.status != http.StatusOK {
+			t.Errorf("removing %q: %d %s", r.ID, a.status, a.body)
+		}
+	}
+	if left := rejections(); len(left) > 0 {
+		t.Errorf("left are %v", left)
+	}
+	for _, folder := range []string{"incoming", "rejected"} {
+		_ = filepath.WalkDir(filepath.Join(srv.data, "objects"), func(path string, d os.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && strings.Contains(path, "/inbox/"+folder+"/") {
+				t.Errorf("%s is left", path)
+			}
+			return nil
+		})
 	}
 }
 
