@@ -192,7 +192,7 @@ func TestWideFilesTakeLittleMemoryTogether(t *testing.T) {
 	}
 	before := heap()
 	l := &weighing{worker: w.worker(-1)}
-	done, err := ingest.New(tenant, bucket, l, l, ingest.WithClock(w.clock)).Rescan(t.Context(), 0)
+	done, err := ingest.New(tenant, bucket, l, l, ingest.WithClock(w.clock)).Rescan(t.Context(), 0, 0)
 	if err != nil || done[ingest.Listed] != files {
 		t.Fatalf("%v, %v", done, err)
 	}
@@ -229,7 +229,7 @@ func TestARescanGoesOnWhereItWasCutOff(t *testing.T) {
 		rescan := func() (ingest.Rescanned, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			return ingest.New(tenant, bucket, s, s, ingest.WithClock(w.clock)).Rescan(ctx, 0)
+			return ingest.New(tenant, bucket, s, s, ingest.WithClock(w.clock)).Rescan(ctx, 0, 0)
 		}
 		passes := 0
 		for ; slices.Contains(w.incoming(), lost); passes++ {
@@ -246,4 +246,44 @@ func TestARescanGoesOnWhereItWasCutOff(t *testing.T) {
 			t.Errorf("%d objects are left, of them the first is %s and the last %s", len(left), left[0], left[len(left)-1])
 		}
 	})
+}
+
+// What has waited for its list for days is not asked about one by one every hour,
+// but what is new among it is, and the list is followed when it comes.
+func TestWhatWaitsForDaysCostsLittle(t *testing.T) {
+	w := newWorld()
+	const files = 2500
+	for n := range files {
+		w.put(key(byName, fmt.Sprintf("%04d", n)), parquet(t, ""))
+	}
+	rescan := func() (ingest.Rescanned, int) {
+		t.Helper()
+		r := w.worker(-1)
+		done, err := r.ingester().Rescan(t.Context(), time.Hour, 24*time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done, r.taken
+	}
+	w.now = w.now.Add(2 * time.Hour)
+	if done, _ := rescan(); done[ingest.Waiting] != files {
+		t.Errorf("the first look: %v", done)
+	}
+	w.now = w.now.Add(48 * time.Hour)
+	w.put(key(byName, "1000 "), parquet(t, "")) // as no list can name it
+	w.now = w.now.Add(2 * time.Hour)
+	done, steps := rescan()
+	if done[ingest.Waiting] != files || done[ingest.Rejected] != 1 || steps > 100 {
+		t.Errorf("two days later: %v in %d calls", done, steps)
+	}
+	w.putOrder(t, "2400", "0001")
+	w.now = w.now.Add(2 * time.Hour)
+	if done, _ := rescan(); len(w.incoming()) != files-2 {
+		t.Errorf("with a list: %v", done)
+	}
+	wantNames(t, w, "2400", "0001")
+	w.sets[byName].d.IngestOrder = ""
+	if done, _ := rescan(); done[ingest.Listed] != files-2 {
+		t.Errorf("as they come: %v", done)
+	}
 }

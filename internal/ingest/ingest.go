@@ -47,6 +47,8 @@ type Catalog interface {
 type Notice struct {
 	Bucket string
 	Key    string // as it is, not URL-encoded
+
+	known bool // what is there was found to wait for a list, if it does
 }
 
 // State is what became of what a notice is about.
@@ -116,6 +118,7 @@ func (i *Ingester) Ingest(ctx context.Context, notices []Notice) []Outcome {
 		}
 		seen[n.Key] = true
 		p := placeOf(n.Key)
+		p.known = n.known
 		groups[p.datasetID] = append(groups[p.datasetID], p)
 	}
 	var mu sync.Mutex

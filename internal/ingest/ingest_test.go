@@ -184,12 +184,12 @@ func TestRescan(t *testing.T) {
 		w.put(key(arriving, fmt.Sprintf("%04d", n)), parquet(t, fmt.Sprint(n)))
 	}
 	w.put(key(byName, "waits"), parquet(t, ""))
-	done, err := w.worker(-1).ingester().Rescan(t.Context(), 0)
+	done, err := w.worker(-1).ingester().Rescan(t.Context(), 0, 0)
 	if err != nil || done[ingest.Listed] != 1100 || done[ingest.Waiting] != 1 || len(w.incoming()) != 1 {
 		t.Fatalf("%v, %v", done, err)
 	}
 	w.put(key(arriving, "new"), parquet(t, "new"))
-	if done, err := w.worker(-1).ingester().Rescan(t.Context(), 1e9); err != nil || done[ingest.Listed] != 0 {
+	if done, err := w.worker(-1).ingester().Rescan(t.Context(), 1e9, 0); err != nil || done[ingest.Listed] != 0 {
 		t.Fatalf("too early: %v, %v", done, err)
 	}
 }

@@ -76,6 +76,9 @@ func (i *Ingester) ingestByName(ctx context.Context, d dataset.Dataset, places [
 		if err != nil {
 			return failed(fmt.Errorf("ingesting by name: %w", err))
 		}
+		if p.known {
+			return Outcome{State: Waiting}
+		}
 		return i.leaveWaiting(ctx, p)
 	})
 }

@@ -169,7 +169,7 @@ func TestWhatWaitsIsTakenWhenTheOrderChanges(t *testing.T) {
 	w.putOrder(t, "missing", "a", "b")
 	wantStates(t, w.worker(-1).ingest(orderKey, key(byName, "a"), key(byName, "b")), ingest.Waiting)
 	w.sets[byName].d.IngestOrder = ""
-	if done, err := w.worker(-1).ingester().Rescan(t.Context(), 0); err != nil || done[ingest.Listed] != 2 || done[ingest.Rejected] != 1 {
+	if done, err := w.worker(-1).ingester().Rescan(t.Context(), 0, 0); err != nil || done[ingest.Listed] != 2 || done[ingest.Rejected] != 1 {
 		t.Errorf("%v, %v", done, err)
 	}
 	wantNames(t, w, "b", "a")

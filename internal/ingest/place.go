@@ -23,6 +23,7 @@ type place struct {
 	incoming  bool   // it is under incoming/
 	datasetID string // "" when the key is not that of a file for a dataset
 	name      string // of the file
+	known     bool   // see Notice
 }
 
 // placeOf takes a key apart. A dataset's id is whatever could be one: whether

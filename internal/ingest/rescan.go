@@ -4,12 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/parqueue/parqueue/internal/dataset"
 )
 
-// rescanPage is how many objects a rescan takes up at a time, as many as a queue
-// hands over.
-const rescanPage = 100
+const (
+	// rescanPage is how many objects a rescan takes up at a time, as many as a queue
+	// hands over.
+	rescanPage = 100
+
+	// rescanListed is how many it lists at a time, as many as S3 does.
+	rescanListed = 1000
+)
 
 // rescanTask is what the catalog keeps under which a rescan was cut off.
 const rescanTask = "rescan"
@@ -27,12 +35,12 @@ type Rescanned map[State]int
 // one has its turn. It may be repeated at any time.
 // Errors: those of Inbox.List; the first of an object, once all were taken up;
 // those of the catalog.
-func (i *Ingester) Rescan(ctx context.Context, age time.Duration) (Rescanned, error) {
+func (i *Ingester) Rescan(ctx context.Context, age, known time.Duration) (Rescanned, error) {
 	state, err := i.catalog.Progress(ctx, rescanTask)
 	if err != nil {
 		return Rescanned{}, fmt.Errorf("reading where to look through the inbox: %w", err)
 	}
-	w := &rescan{Ingester: i, age: age, done: Rescanned{}, at: string(state)}
+	w := &rescan{Ingester: i, age: age, known: known, done: Rescanned{}, at: string(state)}
 	begin := w.at
 	err = w.walk(ctx, "")
 	if err == nil && begin != "" {
@@ -54,36 +62,41 @@ func (i *Ingester) Rescan(ctx context.Context, age time.Duration) (Rescanned, er
 type rescan struct {
 	*Ingester
 	age     time.Duration
+	known   time.Duration
 	done    Rescanned
 	failure error  // the first of an object
 	at      string // the key behind which it goes on
 }
 
-// walk takes up the pages behind w.at, up to one that ends behind a key, or, where
-// that is "", to the last one. It ends early with ctx, and with an error of the
-// listing.
+// walk takes up what is behind w.at, until it is behind a key, or, where that is "",
+// to the end. It ends early with ctx, and with an error of the listing.
 func (w *rescan) walk(ctx context.Context, until string) error {
 	for more := true; more && (until == "" || w.at < until); {
-		objects, another, err := w.inbox.List(ctx, IncomingPrefix, w.at, rescanPage)
+		objects, another, err := w.inbox.List(ctx, IncomingPrefix, w.at, rescanListed)
 		if err != nil {
 			return fmt.Errorf("listing the inbox: %w", err)
 		}
-		before := w.now().Add(-w.age)
-		var notices []Notice
-		for _, o := range objects {
-			if !o.ModifiedAt.After(before) {
-				notices = append(notices, Notice{Bucket: w.bucket, Key: o.Key})
+		more = another && len(objects) > 0
+		for some := range slices.Chunk(objects, rescanPage) {
+			w.take(ctx, w.notices(some))
+			if err := ctx.Err(); err != nil {
+				return err
 			}
-		}
-		w.take(ctx, notices)
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if more = another && len(objects) > 0; len(objects) > 0 {
-			w.at = objects[len(objects)-1].Key
+			w.at = some[len(some)-1].Key
 		}
 	}
 	return nil
+}
+
+// notices are those of objects that are old enough.
+func (w *rescan) notices(objects []dataset.Listed) (notices []Notice) {
+	now := w.now()
+	for _, o := range objects {
+		if age := now.Sub(o.ModifiedAt); age >= w.age {
+			notices = append(notices, Notice{Bucket: w.bucket, Key: o.Key, known: w.known > 0 && age > w.known})
+		}
+	}
+	return notices
 }
 
 // take takes up objects, and counts what became of them.

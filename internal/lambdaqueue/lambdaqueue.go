@@ -25,6 +25,11 @@ import (
 // lostAfter is how long an object is in the inbox before its event counts as lost.
 const lostAfter = time.Hour
 
+// knownAfter is how long it is there before it counts as one of which that was seen
+// several times that it waits for a list. It would else be asked about every hour,
+// for as long as it waits.
+const knownAfter = 24 * time.Hour
+
 // scheduled is the type of a schedule's event.
 const scheduled = "Scheduled Event"
 
@@ -68,7 +73,7 @@ func Handler(ingester *ingest.Ingester, log *slog.Logger, measure Measure) func(
 // rescan takes up what no message came of. What it does not get to, the next one
 // does.
 func rescan(ctx context.Context, ingester *ingest.Ingester, log *slog.Logger, measure Measure) error {
-	count, err := ingester.Rescan(ctx, lostAfter)
+	count, err := ingester.Rescan(ctx, lostAfter, knownAfter)
 	attrs := measure(Done{Listed: count[ingest.Listed], Rejected: count[ingest.Rejected]})
 	log.LogAttrs(ctx, slog.LevelInfo, "looked through the inbox", append(attrs, slog.Any("outcomes", count))...)
 	if err != nil {

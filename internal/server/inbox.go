@@ -101,7 +101,7 @@ func (b *inbox) ingest(ctx context.Context, i *ingest.Ingester, key string) (don
 
 // rescan takes up all that is in the inbox.
 func (b *inbox) rescan(ctx context.Context, i *ingest.Ingester) (done bool) {
-	count, err := i.Rescan(ctx, 0)
+	count, err := i.Rescan(ctx, 0, 0)
 	if err != nil {
 		b.complain(ctx, err)
 	} else if len(count) > 0 {

@@ -84,7 +84,7 @@ func (b *backstage) sweep(ctx context.Context, _ dropped) (any, error) {
 }
 
 func (b *backstage) ingest(ctx context.Context, _ dropped) (any, error) {
-	return ingest.New(tenant, inboxBucket, b.catalog, objectstore.NewInbox(inboxBucket, b.objects)).Rescan(ctx, 0)
+	return ingest.New(tenant, inboxBucket, b.catalog, objectstore.NewInbox(inboxBucket, b.objects)).Rescan(ctx, 0, 0)
 }
 
 // orphan stores an object of which the catalog hears nothing.
