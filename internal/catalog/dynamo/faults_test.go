@@ -89,9 +89,12 @@ func TestAppendGivesUp(t *testing.T) {
 func TestAppendEndsWithItsContext(t *testing.T) {
 	b := newBench(t)
 	slow := &bench{Catalog: dynamo.New(b.spy, b.table, dynamo.WithTries(1000, time.Hour)), spy: b.spy, dataset: b.dataset}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	slow.spy.transact = func(int, func() error) error { return throttling["conflict on the head"] }
+	slow.spy.transact = func(int, func() error) error {
+		time.AfterFunc(100*time.Millisecond, cancel)
+		return throttling["conflict on the head"]
+	}
 	began := time.Now()
 	_, err := slow.Append(ctx, slow.request("a"))
 	if !fault.Is(err, fault.CodeConflict) || time.Since(began) > 5*time.Second {
