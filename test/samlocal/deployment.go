@@ -31,6 +31,7 @@ type deployment struct {
 	keyFile string // has it
 
 	dir    string // for temporary files
+	stores *stores
 	arch   string
 	engine *engine
 	ended  <-chan struct{}
@@ -68,6 +69,7 @@ func (d *deployment) start(ctx context.Context) (err error) {
 		return err
 	}
 	d.undo = append(d.undo, s.stop)
+	d.stores = s
 	d.key, d.keyFile = s.key, filepath.Join(d.dir, "admin.key")
 	if err := os.WriteFile(d.keyFile, []byte(s.key+"\n"), 0o600); err != nil {
 		return err
@@ -113,7 +115,8 @@ func (d *deployment) connect(s *stores) error {
 		return err
 	}
 	variables, err := json.Marshal(map[string]any{"Parameters": map[string]string{
-		"TABLE_NAME": table, "BUCKET_NAME": bucket, "AWS_ENDPOINT_URL_DYNAMODB": dynamoDB, "AWS_ENDPOINT_URL_S3": s3,
+		"TABLE_NAME": table, "BUCKET_NAME": bucket, "INBOX_NAME": inbox, "INBOX_TENANT": tenant,
+		"AWS_ENDPOINT_URL_DYNAMODB": dynamoDB, "AWS_ENDPOINT_URL_S3": s3,
 	}})
 	if err != nil {
 		return err

@@ -17,14 +17,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/parqueue/parqueue/internal/objectstore"
 	"github.com/parqueue/parqueue/internal/testtool"
 )
 
 // testTime is generous: containers start while other tests run.
 const testTime = 5 * time.Minute
 
-// sampleKey is the key in the samples under events/.
-const sampleKey = "pq_live_TheKeyThatParqueueShowedYouGoesHere0000"
+// The samples under events/ name this key and this dataset.
+const (
+	sampleKey     = "pq_live_TheKeyThatParqueueShowedYouGoesHere0000"
+	sampleDataset = "dataset-0193b0a6-5b7e-7c61-9d4b-2f6f0e8f3a11"
+)
 
 // TestSAMLocal takes the API through its paces as `make sam-local` starts it.
 func TestSAMLocal(t *testing.T) {
@@ -55,11 +63,18 @@ func TestSAMLocal(t *testing.T) {
 	t.Run("requests", func(t *testing.T) { checkRequests(t, d) })
 	for _, event := range events {
 		t.Run(event.function, func(t *testing.T) {
-			answer, err := d.invoke(ctx, event.function, event.file(t, d))
+			datasetID := d.putIntoInbox(t)
+			answer, err := d.invoke(ctx, event.function, event.file(t, d, datasetID))
 			if err != nil {
 				t.Fatal(err)
 			}
 			event.check(t, answer)
+			if event.lists != "" {
+				list := d.post(t, "/list-dataset-files", `{"dataset_id": "`+datasetID+`", "fields": ["file_name"]}`)
+				if !strings.Contains(list.text(), event.lists) {
+					t.Errorf("listed %s", list.body)
+				}
+			}
 		})
 	}
 	if strings.Contains(output.String(), d.key) {
@@ -87,6 +102,7 @@ func needEngine(t *testing.T, ctx context.Context) {
 type eventDriven struct {
 	function, sample string
 	check            func(*testing.T, []byte)
+	lists            string // what is in the dataset after it, if it is about that
 }
 
 var events = []eventDriven{
@@ -101,18 +117,52 @@ var events = []eventDriven{
 		if s := policy.PolicyDocument.Statement; len(s) != 1 || s[0].Effect != "Allow" || policy.Context["tenant"] != tenant {
 			t.Errorf("answered %s", answer)
 		}
-	}},
+	}, ""},
+	{"IngestObject", "ingest-object/batch.json", func(t *testing.T, answer []byte) {
+		var failed struct{ BatchItemFailures []any }
+		if err := json.Unmarshal(answer, &failed); err != nil || len(failed.BatchItemFailures) > 0 || !strings.Contains(string(answer), "batchItemFailures") {
+			t.Errorf("answered %s", answer)
+		}
+	}, `"monday.parquet"`},
+	{"Sweep", "sweep/schedule.json", func(t *testing.T, answer []byte) {
+		var report struct{ Finished bool }
+		if err := json.Unmarshal(answer, &report); err != nil || !report.Finished {
+			t.Errorf("answered %s", answer)
+		}
+	}, ""},
 }
 
-// file is the sample with the deployment's key.
-func (e eventDriven) file(t *testing.T, d *deployment) string {
+// putIntoInbox makes a dataset and puts a file for it into the inbox, of which the
+// sample of the queue tells.
+func (d *deployment) putIntoInbox(t *testing.T) (datasetID string) {
+	t.Helper()
+	var created struct {
+		ID string `json:"dataset_id"`
+	}
+	d.post(t, "/create-dataset", `{}`).decode(t, &created)
+	client := objectstore.NewClient(aws.Config{
+		Region: region, Credentials: credentials.NewStaticCredentialsProvider(d.stores.accessKey, d.stores.secretKey, ""),
+	}, "http://"+d.stores.s3)
+	_, err := client.PutObject(t.Context(), &s3.PutObjectInput{
+		Bucket: aws.String(inbox), Key: aws.String("incoming/" + created.ID + "/monday.parquet"),
+		Body: bytes.NewReader(read(t, d.root, "internal/footer/testdata/same/pyarrow_default.parquet")),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return created.ID
+}
+
+// file is the sample with the deployment's key and a dataset of it.
+func (e eventDriven) file(t *testing.T, d *deployment, datasetID string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(d.root, "events", e.sample))
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "event.json")
-	if err := os.WriteFile(path, bytes.ReplaceAll(text, []byte(sampleKey), []byte(d.key)), 0o600); err != nil {
+	adapted := strings.NewReplacer(sampleKey, d.key, sampleDataset, datasetID).Replace(string(text))
+	if err := os.WriteFile(path, []byte(adapted), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -27,10 +27,11 @@ const (
 	region = "us-east-1"
 	table  = "parqueue"
 	bucket = "parqueue"
+	inbox  = "parqueue-inbox" // as in events/ingest-object
 	tenant = "local"
 )
 
-// stores are the table and the bucket. What is in them goes with the process.
+// stores are the table and the buckets. What is in them goes with the process.
 type stores struct {
 	dynamoDB, s3         string // addresses on loopback, host:port
 	accessKey, secretKey string
@@ -42,7 +43,7 @@ func startStores(ctx context.Context, c config, dir string) (*stores, error) {
 	s := &stores{accessKey: rand.Text(), secretKey: rand.Text()}
 	objects, err := embeddeds3.Start(ctx, embeddeds3.Config{
 		Dir: filepath.Join(dir, "objects"), Address: "127.0.0.1:0", AccessKey: s.accessKey, SecretKey: s.secretKey,
-		Region: region, Buckets: []string{bucket}, Logger: slog.New(slog.NewTextHandler(c.output, nil)),
+		Region: region, Buckets: []string{bucket, inbox}, Logger: slog.New(slog.NewTextHandler(c.output, nil)),
 	})
 	if err != nil {
 		return nil, err
