@@ -46,6 +46,7 @@ test-sam: check-template ## Check the SAM template and build it
 	test/template/sizes $(BUILD_DIR) $(ARCH)
 
 # As it is written, and as CloudFormation gets it, which is kept beside what is built.
+# There, nobody uses a parameter that SAM itself has read (W2001).
 TRANSFORMED := .aws-sam/transformed.json
 
 .PHONY: check-template
@@ -53,7 +54,7 @@ check-template: ## Check the SAM template with cfn-lint and checkov
 	$(SAM) validate --lint
 	mkdir -p $(dir $(TRANSFORMED))
 	.cache/venv/sam/bin/python test/template/transform.py >$(TRANSFORMED)
-	.cache/venv/sam/bin/cfn-lint $(TRANSFORMED)
+	.cache/venv/sam/bin/cfn-lint --ignore-checks W2001 -- $(TRANSFORMED)
 	.cache/venv/checkov/bin/checkov --config-file test/template/checkov.yaml --file $(TRANSFORMED)
 
 .PHONY: test-many

@@ -37,6 +37,10 @@ type Config struct {
 	// Log gets a line for every request, and the text of internal errors.
 	Log *slog.Logger
 
+	// AllowOrigin is the origin whose pages may call the API from a browser, "*" for
+	// all, or "" for none.
+	AllowOrigin string
+
 	// Measure says what else to log of a request, for whom the log is the source of
 	// metrics. nil means nothing.
 	Measure func(Served) []slog.Attr

@@ -65,6 +65,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, found route) {
 	r.Body = body
 	answer := &response{ResponseWriter: w, body: body}
 	answer.Header().Set(requestIDHeader, id)
+	a.allowOrigin(answer.Header())
 	req := &request{Request: r, dialect: found.dialect}
 
 	err := outOfTime(r.Context(), a.run(answer, req, found.endpoint))
@@ -91,6 +92,9 @@ func (a *API) run(w *response, r *request, e Endpoint) (err error) {
 		}
 	}()
 	if e.Methods != nil {
+		if a.isPreflight(r.Request) {
+			return preflight(w, e)
+		}
 		if !slices.Contains(e.Methods, r.Method) {
 			allowed := strings.Join(e.Methods, ", ")
 			w.Header().Set("Allow", allowed)

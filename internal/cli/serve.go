@@ -44,6 +44,7 @@ func newServe() *cobra.Command {
 	flags.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address to listen on, host:port; port 0 takes a free one")
 	flags.StringVar(&c.DataDir, "data", defaultDataDir, "folder that holds everything")
 	flags.BoolVar(&c.AllowRemote, "allow-remote", false, "listen on an address that other machines reach")
+	flags.StringVar(&c.AllowOrigin, "allow-origin", "", "origin whose web pages may call the API, such as http://localhost:5173, or * for all")
 	flags.BoolVar(&quiet, "quiet", false, "log warnings and errors only")
 	flags.DurationVar(&sweepEvery, "sweep-every", 0, "for tests: sweep that often, and so soon after what a crash left")
 	_ = flags.MarkHidden("sweep-every") // it fails for a flag that is not there

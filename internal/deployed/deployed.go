@@ -74,6 +74,7 @@ func serve(endpoint api.Endpoint, uses []Part, start func(http.Handler, *slog.Lo
 	c.Principal = lambdahttp.Principal
 	c.Log = Logger()
 	c.Measure = measured.Request
+	c.AllowOrigin = os.Getenv(environment.CrossOrigin)
 	c.ResponseLimit = lambdahttp.MaxBody
 	c.UploadLimit = uploadLimit
 	start(withRequestID(api.New(c).Endpoint(endpoint)), c.Log)

@@ -38,6 +38,7 @@ type Config struct {
 	Listen      string // host:port; port 0 takes a free one
 	DataDir     string // made if it is not there
 	AllowRemote bool   // listen on addresses that other machines reach
+	AllowOrigin string // whose pages may call the API from a browser; "" for nobody's
 	Log         *slog.Logger
 	Sweeping    Sweeping
 }
@@ -83,7 +84,7 @@ func Run(ctx context.Context, c Config, ready func(Ready)) error {
 	if err != nil {
 		return err
 	}
-	s.sweeping = c.Sweeping
+	s.sweeping, s.allowOrigin = c.Sweeping, c.AllowOrigin
 	err = s.serve(ctx, listener, ready)
 	return errors.Join(err, s.close())
 }
@@ -99,6 +100,8 @@ type stores struct {
 	purging  *purging
 	sweeping Sweeping
 	inbox    *inbox
+
+	allowOrigin string
 }
 
 // open starts the object store first: it holds the lock on the data folder.
@@ -152,6 +155,7 @@ func (s *stores) serve(ctx context.Context, listener net.Listener, ready func(Re
 			return authenticator.Authenticate(r.Context(), authorization(r.Header))
 		},
 		Log:           s.log,
+		AllowOrigin:   s.allowOrigin,
 		UploadsAtOnce: maxUploads,
 	})
 	srv := &http.Server{

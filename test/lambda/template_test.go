@@ -50,6 +50,8 @@ func plain(t testing.TB, node *yaml.Node) any {
 		return object{tag: plain(t, &untagged)}
 	}
 	switch node.Kind {
+	case yaml.AliasNode:
+		return plain(t, node.Alias)
 	case yaml.MappingNode:
 		m := object{}
 		for i := 0; i < len(node.Content); i += 2 {
@@ -283,6 +285,9 @@ func TestGatewayResponses(t *testing.T) {
 			if body["code"] != code || body["error"] == "" || body["message"] != body["error"] || body["hint"] == "" || len(body) != 4 {
 				t.Errorf("body %v", body)
 			}
+			if headers := at(declared[name], "ResponseParameters", "Headers"); !reflect.DeepEqual(headers, object{allowOrigin: ifCrossOrigin("!Sub", "'${CorsOrigin}'")}) {
+				t.Errorf("a page of another origin gets the headers %v", headers)
+			}
 			if strings.Contains(text, "$") {
 				t.Errorf("%s would be taken for a template with variables", text)
 			}
@@ -303,6 +308,8 @@ var freeTypes = []string{
 	functionType, "AWS::Serverless::Api", "AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::S3::BucketPolicy",
 	"AWS::Logs::LogGroup", "AWS::ApiGateway::Account", "AWS::IAM::Role",
 	"AWS::Events::Rule", "AWS::SQS::QueuePolicy",
+	// A record in a hosted zone that somebody has, and pays for, already.
+	"AWS::ApiGateway::DomainName", "AWS::ApiGateway::BasePathMapping", "AWS::Route53::RecordSet",
 	// Lambda asks an idle queue some 600,000 times a month, of a million that are free.
 	"AWS::SQS::Queue",
 }

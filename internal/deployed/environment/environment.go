@@ -21,6 +21,7 @@ const (
 	InboxTenant     = "INBOX_TENANT"
 	Stack           = "STACK_NAME"
 	Metrics         = "METRICS"
+	CrossOrigin     = "CORS_ORIGIN" // empty where no page of another origin may call
 	DynamoDBAddress = "AWS_ENDPOINT_URL_DYNAMODB"
 	S3Address       = "AWS_ENDPOINT_URL_S3"
 
