@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/parqueue/parqueue/internal/asset"
 	"github.com/parqueue/parqueue/internal/fault"
 )
 
@@ -18,6 +19,9 @@ func (a Append) Check() error {
 			"One append takes 1 to %d files, not %d.", MaxAppend, len(a.Files))
 	}
 	if err := a.checkUploads(); err != nil {
+		return err
+	}
+	if err := a.checkInfos(); err != nil {
 		return err
 	}
 	names := make(map[string]bool, len(a.Files))
@@ -50,12 +54,51 @@ func (a Append) checkUploads() error {
 	return nil
 }
 
+// checkInfos sees that what is said of the files fits into one append, and that no
+// two of them are to have the same alias.
+// Errors: CodeAliasTaken, with the id of the other file.
+func (a Append) checkInfos() error {
+	if len(a.Infos) == 0 {
+		return nil
+	}
+	weight, aliases := 0, map[string]string{}
+	if len(a.Infos) != len(a.Files) {
+		return fault.Internal("appending files", errors.New("there is not an info for each file"))
+	}
+	for n, i := range a.Infos {
+		weight += AppendWeight(i)
+		if other, ok := aliases[i.Alias]; ok && i.Alias != "" {
+			return asset.ErrAliasTaken(i.Alias, other)
+		}
+		aliases[i.Alias] = a.Files[n].ID
+	}
+	if weight > MaxAppendWeight {
+		return fault.Internal("appending files", errors.New("more is said of the files than one append takes"))
+	}
+	return nil
+}
+
 // CheckUpload sees that an upload can be appended at a time to the dataset with
 // an id. Both catalogs decide by it.
 // Errors: CodeUploadNotFound, CodeUploadClosed, CodeUploadIncomplete.
 func CheckUpload(u Upload, datasetID string, now time.Time) error {
 	switch {
-	case u.DatasetID != datasetID:
+	case u.DatasetID != datasetID || u.OutsideDatasets():
+		return ErrUploadNotFound(u.ID)
+	case u.State == UploadAppended || u.State == UploadAborted || u.Expired(now):
+		return ErrUploadClosed(u, now)
+	case u.State != UploadComplete:
+		return errNotComplete(u)
+	}
+	return nil
+}
+
+// CheckContent sees that an upload can become the content of its asset at a time.
+// Both catalogs decide by it.
+// Errors: CodeUploadNotFound, CodeUploadClosed, CodeUploadIncomplete.
+func CheckContent(u Upload, now time.Time) error {
+	switch {
+	case !u.OutsideDatasets() || u.Asset == nil:
 		return ErrUploadNotFound(u.ID)
 	case u.State == UploadAppended || u.State == UploadAborted || u.Expired(now):
 		return ErrUploadClosed(u, now)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/parqueue/parqueue/internal/asset"
 	"github.com/parqueue/parqueue/internal/fault"
 	"github.com/parqueue/parqueue/internal/keys"
 	"github.com/parqueue/parqueue/internal/schema"
@@ -22,7 +23,8 @@ type AppendingUploads struct {
 }
 
 // AppendUploads appends finished uploads in the order given: all or none up to
-// MaxAppendUploads, a longer list in runs of as many, each of which makes a longer
+// MaxAppendUploads (fewer if tags and aliases come with them, see AppendWeight), a
+// longer list in runs of as many, each of which makes a longer
 // prefix of the list. A list is continued where an earlier request stopped: uploads
 // at its beginning that are appended already, in its order, count as done.
 //
@@ -58,7 +60,7 @@ func (s *Service) AppendUploads(ctx context.Context, who keys.Principal, dataset
 		}
 	}
 	for done < len(uploads) {
-		run := uploads[done:min(done+MaxAppendUploads, len(uploads))]
+		run := uploads[done : done+runLength(uploads[done:])]
 		files, err := s.appendUploads(ctx, who, run, shared, idem)
 		if err != nil {
 			return AppendingUploads{}, withProgress(err, done)
@@ -149,14 +151,32 @@ func (s *Service) mismatchWithin(ctx context.Context, who keys.Principal, first,
 	return ofUpload(Mismatch(want, found, first.FileName), other)
 }
 
+// runLength is how many uploads from the first fit into one append.
+func runLength(uploads []Upload) int {
+	weight := 0
+	for n, u := range uploads {
+		weight += AppendWeight(u.Info())
+		if n == MaxAppendUploads || n > 0 && weight > MaxAppendWeight {
+			return n
+		}
+	}
+	return len(uploads)
+}
+
 // appendUploads appends uploads of one schema in one step.
 func (s *Service) appendUploads(ctx context.Context, who keys.Principal, run []Upload, shared schema.Schema, idem Idempotency) ([]File, error) {
 	a := Append{Tenant: who.Tenant, DatasetID: run[0].DatasetID, Schema: shared, Idempotency: idem}
 	now := s.now().UTC().Truncate(time.Microsecond)
+	infos, said := make([]asset.Info, 0, len(run)), false
 	for _, u := range run {
 		f := u.File()
 		f.UploadedAt = now
 		a.Files, a.Uploads = append(a.Files, f), append(a.Uploads, u.ID)
+		infos = append(infos, u.Info())
+		said = said || !u.Info().Empty()
+	}
+	if said {
+		a.Infos = infos
 	}
 	appended, err := s.catalog.Append(ctx, a)
 	if err != nil {
@@ -175,6 +195,12 @@ func blame(err error, run []Upload) error {
 	switch f.Code {
 	case fault.CodeSchemaMismatch:
 		return ofUpload(stillComplete(f), run[0])
+	case fault.CodeAliasTaken:
+		for _, u := range run {
+			if u.Info().Alias == f.Details["alias"] {
+				return ofUpload(stillComplete(f), u)
+			}
+		}
 	case fault.CodeFileExists:
 		for _, u := range run {
 			if u.FileName == f.Details["file_name"] {

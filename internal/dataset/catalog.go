@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/parqueue/parqueue/internal/asset"
 	"github.com/parqueue/parqueue/internal/schema"
 )
 
@@ -40,6 +41,35 @@ type Append struct {
 	// from, one for each file. The append needs every one of them complete and
 	// within its time, and makes it appended, or changes nothing.
 	Uploads []string
+
+	// Infos, if there are any, are what is said of the files, one for each, which
+	// their uploads hold as well. MaxAppendUploads is then smaller: see AppendWeight.
+	Infos []asset.Info
+}
+
+// Info is what is said of the n-th file.
+func (a Append) Info(n int) asset.Info {
+	if len(a.Infos) == 0 {
+		return asset.Info{}
+	}
+	return a.Infos[n]
+}
+
+// MaxAppendWeight bounds the weights of the files of one Append.
+const MaxAppendWeight = 3 * MaxAppend
+
+// AppendWeight is how many actions of DynamoDB's transactions a file takes of which
+// something is said: its own three, its place in its owner's list, two for each tag
+// and two for the alias.
+func AppendWeight(i asset.Info) int {
+	weight := 3
+	if !i.Empty() {
+		weight += 1 + 2*len(i.Tags)
+	}
+	if i.Alias != "" {
+		weight += 2
+	}
+	return weight
 }
 
 // Appended is the answer to an Append.
@@ -154,11 +184,11 @@ type Catalog interface {
 	// appended again. What is wrong is told in this order: the request itself
 	// (Append.Check), the dataset, the Idempotency-Key, the schema, the uploads, of
 	// which the first that can't be appended, the names, of which the first taken
-	// one, the ids, of which the first that was claimed (see FileRecords).
+	// one, the ids, of which the first that was claimed (see FileRecords), the aliases.
 	// Errors: CodeDatasetNotFound; CodeFileExists, with the detail "file_name";
 	// CodeSchemaMismatch, made by Mismatch; CodeIdempotencyKeyReused; of uploads
 	// CodeUploadNotFound, CodeUploadClosed and CodeUploadIncomplete; of a file
-	// without an upload CodeUploadClosed, made by ErrFileClaimed; CodeConflict when retries ran out; CodeParquetLimit for a schema too large
+	// without an upload CodeUploadClosed, made by ErrFileClaimed; CodeAliasTaken; CodeConflict when retries ran out; CodeParquetLimit for a schema too large
 	// to keep; CodeStorageFull; CodeIncompleteBody when ctx ended before anything
 	// was decided.
 	Append(ctx context.Context, a Append) (Appended, error)

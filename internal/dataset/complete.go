@@ -21,13 +21,15 @@ type Completing struct {
 }
 
 // CompleteUpload makes the parts of an upload a file, checks its size, its
-// checksum and its footer, and appends it unless andAppend is false. It may be
+// checksum and its footer, and appends it unless andAppend is false; outside datasets,
+// where there is no footer, it makes it the content of its asset. It may be
 // repeated after any error and any lost answer: it goes on where the earlier try
 // stopped, and answers what is done already. A file that can't be read as
 // Parquet ends the upload; one that can't be appended stays complete.
 // Errors: CodeForbidden, CodeUploadNotFound, CodeUploadClosed,
 // CodeUploadIncomplete with the details "missing_parts" and "wrong_parts",
-// CodeChecksumMismatch, those of footer.Read, and those of Catalog.Append.
+// CodeChecksumMismatch, those of footer.Read, and those of Catalog.Append and
+// Assets.CommitAsset.
 func (s *Service) CompleteUpload(ctx context.Context, who keys.Principal, id, checksum string, andAppend bool, idempotencyKey string) (Completing, error) {
 	if err := CheckChecksum(checksum); err != nil {
 		return Completing{}, err
@@ -50,6 +52,10 @@ func (s *Service) CompleteUpload(ctx context.Context, who keys.Principal, id, ch
 	}
 	if done.Upload.State == UploadAppended || !andAppend {
 		return done, nil
+	}
+	if done.Upload.OutsideDatasets() {
+		done.Upload, err = s.commit(ctx, who, done.Upload)
+		return done, err
 	}
 	idem := idempotency(idempotencyKey, "complete upload", id)
 	done.Upload, err = s.appendOne(ctx, who, done.Upload, done.Schema, idem)
@@ -93,6 +99,9 @@ func (s *Service) completeBefore(ctx context.Context, who keys.Principal, u Uplo
 	if checksum != "" && checksum != u.CRC64NVME {
 		return schema.Schema{}, errOtherChecksum(u)
 	}
+	if u.OutsideDatasets() {
+		return schema.Schema{}, nil
+	}
 	return s.uploads.UploadSchema(ctx, who.Tenant, u.ID)
 }
 
@@ -113,9 +122,11 @@ func (s *Service) assemble(ctx context.Context, who keys.Principal, u Upload, ch
 	if checksum != "" && checksum != stored.CRC64NVME {
 		return Upload{}, schema.Schema{}, errOtherChecksum(u)
 	}
-	info, err := ReadFooter(ctx, s.opener(u.ObjectKey), u.SizeBytes)
-	if err != nil {
-		return Upload{}, schema.Schema{}, s.reject(ctx, who, u, err)
+	var info footer.Info
+	if !u.OutsideDatasets() {
+		if info, err = ReadFooter(ctx, s.opener(u.ObjectKey), u.SizeBytes); err != nil {
+			return Upload{}, schema.Schema{}, s.reject(ctx, who, u, err)
+		}
 	}
 	completed, err := s.uploads.CompleteUpload(ctx, who.Tenant, u.ID, Completion{
 		CRC64NVME: stored.CRC64NVME, RowCount: info.NumRows, Schema: info.Schema, ExpiresAt: s.now().UTC().Add(UploadLifetime),

@@ -36,14 +36,18 @@ func (s *Service) File(ctx context.Context, who keys.Principal, datasetID, name 
 // Errors: CodeFileNotFound and CodeDatasetNotFound when the file was deleted
 // since it was looked up.
 func (s *Service) Open(ctx context.Context, who keys.Principal, datasetID string, f File, part Range) (io.ReadCloser, error) {
-	if part.Offset == 0 && part.Length == f.SizeBytes {
-		part = Range{} // the whole object
-	}
-	body, err := s.objects.Get(ctx, f.ObjectKey, part)
+	body, err := s.open(ctx, f, part)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", f.ID, s.orDeleted(ctx, who, datasetID, f, err))
 	}
 	return body, nil
+}
+
+func (s *Service) open(ctx context.Context, f File, part Range) (io.ReadCloser, error) {
+	if part.Offset == 0 && part.Length == f.SizeBytes {
+		part = Range{} // the whole object
+	}
+	return s.objects.Get(ctx, f.ObjectKey, part)
 }
 
 // orDeleted is the answer to a read that failed with err: that the file was

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/parqueue/parqueue/internal/asset"
 	"github.com/parqueue/parqueue/internal/fault"
 	"github.com/parqueue/parqueue/internal/keys"
 )
@@ -43,6 +44,12 @@ type UploadView struct {
 	Replayed   bool // an earlier request with the same Idempotency-Key created it
 }
 
+// operation names a new upload as a request, with all that the caller says of it but
+// for the footer.
+func (n NewUpload) operation(name string, more ...string) []string {
+	return append([]string{name, n.DatasetID, n.FileName, strconv.FormatInt(n.SizeBytes, 10), n.Checksum, strconv.FormatInt(n.PartSize, 10)}, more...)
+}
+
 // CreateUpload begins a large file: it checks what can be known before any byte
 // of it moves, and answers where the first parts go, up to limit of them.
 // Errors: CodeForbidden, CodeInvalidFileName, CodeInvalidRequest,
@@ -50,19 +57,36 @@ type UploadView struct {
 // CodeIdempotencyKeyReused, CodeStorageFull; of a footer those of footer.Read and
 // CodeSchemaMismatch.
 func (s *Service) CreateUpload(ctx context.Context, who keys.Principal, n NewUpload, limit int, idempotencyKey string) (UploadView, error) {
+	return s.createUpload(ctx, who, n, nil, limit, idempotency(idempotencyKey, n.operation("create upload")...))
+}
+
+// createUpload is CreateUpload for a file of which something may be said.
+func (s *Service) createUpload(ctx context.Context, who keys.Principal, n NewUpload, draft *asset.Draft, limit int, idem Idempotency) (UploadView, error) {
 	if err := s.mayAppend(who, n.DatasetID, n.FileName); err != nil {
 		return UploadView{}, err
 	}
+	if err := checkShortest(n.SizeBytes); err != nil {
+		return UploadView{}, err
+	}
+	return s.begin(ctx, who, n, draft, limit, idem, func() error {
+		if err := s.preflight(ctx, who, n); err != nil || draft == nil {
+			return err
+		}
+		return s.aliasFree(ctx, who, draft.Owner, draft.Info.Alias)
+	})
+}
+
+// begin creates an upload, unless the key of its request did so before. preflight
+// refuses what can't become of it, as far as that can be known.
+func (s *Service) begin(ctx context.Context, who keys.Principal, n NewUpload, draft *asset.Draft, limit int, idem Idempotency, preflight func() error) (UploadView, error) {
 	partSize, err := n.check()
 	if err != nil {
 		return UploadView{}, err
 	}
-	idem := idempotency(idempotencyKey, "create upload", n.DatasetID, n.FileName,
-		strconv.FormatInt(n.SizeBytes, 10), n.Checksum, strconv.FormatInt(n.PartSize, 10))
 	if idem.Key != "" {
 		switch earlier, err := s.uploads.CreatedUpload(ctx, who.Tenant, idem); {
 		case err == nil:
-			if err := s.catalog.Exists(ctx, who.Tenant, earlier.DatasetID); err != nil {
+			if err := s.hasPlace(ctx, who, earlier); err != nil {
 				return UploadView{}, err
 			}
 			return s.created(ctx, earlier, limit, true)
@@ -70,10 +94,10 @@ func (s *Service) CreateUpload(ctx context.Context, who keys.Principal, n NewUpl
 			return UploadView{}, err
 		}
 	}
-	if err := s.preflight(ctx, who, n); err != nil {
+	if err := preflight(); err != nil {
 		return UploadView{}, err
 	}
-	u, err := s.beginParts(ctx, who, n, partSize)
+	u, err := s.beginParts(ctx, who, n, draft, partSize)
 	if err != nil {
 		return UploadView{}, err
 	}
@@ -102,9 +126,6 @@ func (n NewUpload) check() (partSize int64, err error) {
 		return 0, fault.New(fault.CodeRequestTooLarge, "The file is larger than 5 TiB, the most that can be stored as one.",
 			"Split it into several files.").With("limit_bytes", int64(MaxUploadBytes))
 	}
-	if err := checkShortest(n.SizeBytes); err != nil {
-		return 0, err
-	}
 	if err := CheckChecksum(n.Checksum); err != nil {
 		return 0, err
 	}
@@ -123,7 +144,7 @@ func CheckChecksum(text string) error {
 	return nil
 }
 
-func (s *Service) beginParts(ctx context.Context, who keys.Principal, n NewUpload, partSize int64) (Upload, error) {
+func (s *Service) beginParts(ctx context.Context, who keys.Principal, n NewUpload, draft *asset.Draft, partSize int64) (Upload, error) {
 	id, err := newID(uploadIDPrefix)
 	if err != nil {
 		return Upload{}, err
@@ -133,6 +154,13 @@ func (s *Service) beginParts(ctx context.Context, who keys.Principal, n NewUploa
 	u := Upload{
 		ID: id, DatasetID: n.DatasetID, FileID: fileID, FileName: n.FileName, SizeBytes: n.SizeBytes, PartSize: partSize,
 		Checksum: n.Checksum, ObjectKey: FileKey(who.Tenant, fileID), State: UploadOpen, CreatedAt: now, ExpiresAt: now.Add(UploadLifetime),
+	}
+	if draft != nil {
+		own := *draft
+		if own.AssetID == "" {
+			own.AssetID = fileID
+		}
+		u.Asset = &own
 	}
 	u.PartsID, err = s.parts.CreateParts(ctx, u.ObjectKey)
 	return u, err
@@ -216,13 +244,31 @@ func (s *Service) findUpload(ctx context.Context, who keys.Principal, scope keys
 		return Upload{}, ErrUploadNotFound(id)
 	}
 	u, err := s.uploads.Upload(ctx, who.Tenant, id)
-	if err == nil && !who.Reaches(u.DatasetID) {
+	if err == nil && !reachesUpload(who, u) {
 		return Upload{}, ErrUploadNotFound(id)
 	}
 	if err == nil {
-		err = s.catalog.Exists(ctx, who.Tenant, u.DatasetID)
+		err = s.hasPlace(ctx, who, u)
 	}
 	return u, err
+}
+
+// reachesUpload reports whether a key may see an upload.
+func reachesUpload(who keys.Principal, u Upload) bool {
+	if u.OutsideDatasets() {
+		return u.Asset != nil && reachesOwner(who, u.Asset.Owner)
+	}
+	return who.Reaches(u.DatasetID)
+}
+
+// hasPlace sees that the dataset of an upload is there. Outside datasets there is
+// nothing to see: only the commit decides.
+// Errors: CodeDatasetNotFound.
+func (s *Service) hasPlace(ctx context.Context, who keys.Principal, u Upload) error {
+	if u.OutsideDatasets() {
+		return nil
+	}
+	return s.catalog.Exists(ctx, who.Tenant, u.DatasetID)
 }
 
 // Uploads returns a page of the uploads that the key reaches, of one dataset or
@@ -243,7 +289,7 @@ func (s *Service) Uploads(ctx context.Context, who keys.Principal, datasetID, af
 	}
 	reached := page.Uploads[:0]
 	for _, u := range page.Uploads {
-		if who.Reaches(u.DatasetID) {
+		if reachesUpload(who, u) {
 			reached = append(reached, u)
 		}
 	}

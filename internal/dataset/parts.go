@@ -63,8 +63,8 @@ type Parts interface {
 	Joined(ctx context.Context, key string) (Stored, error)
 }
 
-// PartCount is how many parts an upload has.
-func (u Upload) PartCount() int { return int((u.SizeBytes + u.PartSize - 1) / u.PartSize) }
+// PartCount is how many parts an upload has. An empty file has an empty one.
+func (u Upload) PartCount() int { return max(1, int((u.SizeBytes+u.PartSize-1)/u.PartSize)) }
 
 // PartOffset is where in the file a part begins.
 func (u Upload) PartOffset(number int) int64 { return int64(number-1) * u.PartSize }

@@ -55,6 +55,11 @@ type Purges interface {
 	// are gone. RemainingUploads names an upload until nothing is left of it.
 	RemoveUploads(ctx context.Context, d DeletedDataset, uploads []Upload) error
 
+	// RemoveInfos removes what was said of up to limit files of a deleted dataset, and
+	// returns of how many; fewer than limit means that nothing is left. It comes
+	// before the files: what is said of one is found by its record.
+	RemoveInfos(ctx context.Context, d DeletedDataset, limit int) (int, error)
+
 	// EndPurge removes the rest: the schema, the name, the metadata, and at last the
 	// dataset from DeletedDatasets. What stays for ever is that the id was used.
 	EndPurge(ctx context.Context, d DeletedDataset) error
@@ -71,6 +76,7 @@ const (
 	purgedDatasets = 100        // asked for at once
 	purgedFiles    = MaxDeleted // in one step
 	purgedUploads  = 100        // in one step
+	purgedInfos    = 100        // in one step
 
 	maxPurgeErrors = 10 // kept of one Purge
 )
@@ -151,6 +157,9 @@ func (p *Purger) purge(ctx context.Context, d DeletedDataset, sum *Purged) error
 	if err := p.purgeUploads(ctx, d, sum); err != nil {
 		return err
 	}
+	if err := p.purgeInfos(ctx, d); err != nil {
+		return err
+	}
 	if err := p.purgeFiles(ctx, d, sum); err != nil {
 		return err
 	}
@@ -162,6 +171,18 @@ func (p *Purger) purge(ctx context.Context, d DeletedDataset, sum *Purged) error
 	}
 	sum.Datasets++
 	return nil
+}
+
+func (p *Purger) purgeInfos(ctx context.Context, d DeletedDataset) error {
+	for {
+		n, err := p.catalog.RemoveInfos(ctx, d, purgedInfos)
+		if err != nil {
+			return fmt.Errorf("removing what was said of files: %w", err)
+		}
+		if n < purgedInfos {
+			return nil
+		}
+	}
 }
 
 func (p *Purger) purgeFiles(ctx context.Context, d DeletedDataset, sum *Purged) error {

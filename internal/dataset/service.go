@@ -21,6 +21,7 @@ type Service struct {
 	catalog Catalog
 	objects Objects
 	uploads Uploads // nil, as is parts, where nothing is uploaded in parts
+	assets  Assets  // nil where there are none
 	parts   Parts
 	now     func() time.Time
 	deleted func() // called when there is something to purge
@@ -34,6 +35,10 @@ type Option func(*Service)
 func WithUploads(uploads Uploads, parts Parts) Option {
 	return func(s *Service) { s.uploads, s.parts = uploads, parts }
 }
+
+// WithAssets lets a service take files of any format outside datasets, and say things of
+// files.
+func WithAssets(assets Assets) Option { return func(s *Service) { s.assets = assets } }
 
 // WithClock gives the service another clock than time.Now.
 func WithClock(now func() time.Time) Option { return func(s *Service) { s.now = now } }

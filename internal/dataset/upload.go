@@ -171,7 +171,7 @@ func nothingChanged(err error) bool {
 	switch fault.CodeOf(err) {
 	case fault.CodeDatasetNotFound, fault.CodeFileExists, fault.CodeSchemaMismatch,
 		fault.CodeIdempotencyKeyReused, fault.CodeConflict, fault.CodeParquetLimit, fault.CodeStorageFull,
-		fault.CodeIncompleteBody, fault.CodeUploadClosed:
+		fault.CodeIncompleteBody, fault.CodeUploadClosed, fault.CodeAliasTaken:
 		return true
 	}
 	return false

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/parqueue/parqueue/internal/asset"
 	"github.com/parqueue/parqueue/internal/schema"
 )
 
@@ -35,11 +36,12 @@ const UploadLifetime = 7 * 24 * time.Hour
 // upload's time and the end of what is known of it.
 const UploadKept = 2*UploadLifetime + 30*24*time.Hour
 
-// Upload is a large file on its way into a dataset: its parts go to the object
-// store directly, by presigned URLs.
+// Upload is a large file on its way into a dataset, or on its way to be the content
+// of an asset outside datasets: its parts go to the object store directly, by
+// presigned URLs.
 type Upload struct {
 	ID        string // "upload-" and a UUIDv7
-	DatasetID string
+	DatasetID string // "" outside datasets
 	FileID    string // the file's, once it is appended: FileIDOf(ID)
 	FileName  string
 	SizeBytes int64
@@ -51,13 +53,20 @@ type Upload struct {
 	CreatedAt time.Time // UTC
 	ExpiresAt time.Time // UTC; from then on an upload that is open or complete can only be aborted
 
+	// Asset is what the upload is to become outside datasets, and in one what is said
+	// of the file from the beginning. It is nil for a file of which nothing is said.
+	// Once the upload is appended, what is said is the asset's: of the draft its
+	// Place is left outside datasets, and in one nothing.
+	Asset *asset.Draft
+
 	// Once complete.
 	RowCount  int64
 	CRC64NVME string
 	SchemaKey [32]byte // of its schema; Uploads.UploadSchema has the schema
 
 	// Once appended.
-	Position   int64
+	Position   int64     // in the dataset
+	Version    int64     // of the asset's content, outside datasets
 	UploadedAt time.Time // UTC
 }
 
@@ -70,6 +79,34 @@ func FileIDOf(uploadID string) string {
 // UploadIDOf is the reverse of FileIDOf.
 func UploadIDOf(fileID string) string {
 	return uploadIDPrefix + strings.TrimPrefix(fileID, fileIDPrefix)
+}
+
+// OutsideDatasets reports whether the upload is to be the content of an asset that is
+// in no dataset: a file of any format, with no schema.
+func (u Upload) OutsideDatasets() bool { return u.DatasetID == "" }
+
+// AssetID is the id of the asset that the upload is to be, or to be content of.
+func (u Upload) AssetID() string {
+	if u.OutsideDatasets() && u.Asset != nil {
+		return u.Asset.AssetID
+	}
+	return u.FileID
+}
+
+// Info is what is said of the file from the beginning.
+func (u Upload) Info() asset.Info {
+	if u.Asset == nil {
+		return asset.Info{}
+	}
+	return u.Asset.Info
+}
+
+// Content is the file as a version of an asset's content.
+func (u Upload) Content() asset.Content {
+	return asset.Content{
+		Version: u.Version, FileID: u.FileID, FileName: u.FileName, SizeBytes: u.SizeBytes, CRC64NVME: u.CRC64NVME,
+		ObjectKey: u.ObjectKey, CreatedAt: u.UploadedAt,
+	}
 }
 
 // Expired reports whether the time of an upload that is not settled is over.
@@ -85,7 +122,8 @@ func (u Upload) File() File {
 	}
 }
 
-// Completion is what was found out about an upload whose object is whole.
+// Completion is what was found out about an upload whose object is whole. Outside
+// datasets there are no rows and no schema.
 type Completion struct {
 	CRC64NVME string
 	RowCount  int64
@@ -109,7 +147,7 @@ type UploadPage struct {
 // unknown; every write may be repeated with the same arguments.
 type Uploads interface {
 	// CreateUpload adds an open upload. u needs everything up to ExpiresAt, and its
-	// file's id has to be FileIDOf its own. Under
+	// file's id has to be FileIDOf its own; outside datasets it needs Asset. Under
 	// a known Idempotency-Key it adds nothing and returns the upload that the key
 	// created. Whether there is such a dataset is not looked at: the append does.
 	// Errors: CodeIdempotencyKeyReused, CodeStorageFull.

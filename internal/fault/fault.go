@@ -59,6 +59,9 @@ const (
 	CodeUploadClosed         Code = "upload_closed"          // the upload was appended or aborted, or its time is over
 	CodeUploadIncomplete     Code = "upload_incomplete"      // parts of the upload are missing, or it was not completed
 	CodeOrderStopped         Code = "order_stopped"          // a file that a list in the inbox names was refused
+	CodeAssetNotFound        Code = "asset_not_found"        // no such asset or version of one, or not the caller's
+	CodeAliasTaken           Code = "alias_taken"            // another asset of the owner has the alias
+	CodeAssetChanged         Code = "asset_changed"          // the asset is not as the If-Match of the request says
 
 	// The transfer daemon of a client's machine says no.
 	CodeTransferNotFound Code = "transfer_not_found" // no such transfer

@@ -1,4 +1,4 @@
-// Package catalogtest is the contract of dataset.Catalog, dataset.Uploads,
+// Package catalogtest is the contract of dataset.Catalog, dataset.Uploads, dataset.Assets,
 // dataset.Purges and keys.Store as tests. Every implementation runs all of it.
 package catalogtest
 
@@ -22,6 +22,7 @@ import (
 type Store interface {
 	dataset.Catalog
 	dataset.Uploads
+	dataset.Assets
 	dataset.FileRecords
 	dataset.Purges
 	dataset.Progress
@@ -42,7 +43,7 @@ type Open func(t testing.TB, now func() time.Time) Store
 // Run runs the whole contract.
 func Run(t *testing.T, open Open) {
 	for _, group := range []map[string]func(*testing.T, *env){
-		datasetTests(), updateTests(), appendTests(), orderTests(), repeatTests(), schemaTests(), nameTests(), fileTests(), deleteTests(), keyTests(), uploadTests(), uploadAppendTests(), recordTests(), deleteDatasetTests(), purgeTests(),
+		datasetTests(), updateTests(), appendTests(), orderTests(), repeatTests(), schemaTests(), nameTests(), fileTests(), deleteTests(), keyTests(), uploadTests(), uploadAppendTests(), recordTests(), deleteDatasetTests(), purgeTests(), assetTests(), fileAssetTests(),
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {

@@ -53,8 +53,9 @@ type appending struct {
 // actions says where in the transaction what is.
 type actions struct {
 	head    int
-	request int // -1 when there is none
-	files   int // of each file its entry and then its name
+	request int   // -1 when there is none
+	files   int   // of each file its entry and then its name
+	claims  []int // of aliases
 }
 
 func (a actions) name(file int) int { return a.files + 2*file + 1 }
@@ -139,9 +140,22 @@ func (w *appending) transaction(files []dataset.File) (*dynamodb.TransactWriteIt
 	}
 	for n, f := range files {
 		if len(w.Uploads) > 0 {
-			all = append(all, w.settleUpload(w.Uploads[n], f))
+			action, err := w.settleUpload(w.Uploads[n], f, w.Info(n))
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, action)
 		} else {
 			all = append(all, c.put(appendedRecord(w.Tenant, w.DatasetID, f)))
+		}
+	}
+	w.at.claims = nil
+	for n, f := range files {
+		said := dataset.FileAsset(w.DatasetID, f)
+		said.Info = w.Info(n)
+		var claim int
+		if all, claim = c.relist(all, w.Tenant, nil, &said); claim >= 0 {
+			w.at.claims = append(w.at.claims, claim)
 		}
 	}
 	return transaction(all), nil
@@ -223,6 +237,11 @@ func (w *appending) refused(ctx context.Context, reasons []types.CancellationRea
 	case inTheWay(reasons):
 		w.stale = true
 		return errAgain
+	}
+	for _, claim := range w.at.claims {
+		if i, ok := failed(reasons, claim); ok {
+			return errAlias(i)
+		}
 	}
 	return unexpected("appending to a dataset", reasons)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/parqueue/parqueue/internal/asset"
 	"github.com/parqueue/parqueue/internal/catalog/record"
 	"github.com/parqueue/parqueue/internal/dataset"
 )
@@ -33,6 +34,7 @@ type deleting struct {
 	partition string
 
 	sent   *dynamodb.TransactWriteItemsInput // nil when the file is to be read again
+	record int                               // where in it the file's record is
 	answer dataset.Deleted
 }
 
@@ -64,8 +66,23 @@ func (w *deleting) input(ctx context.Context) (*dynamodb.TransactWriteItemsInput
 		return nil, err
 	}
 	w.answer = dataset.Deleted{File: f}
-	w.sent, err = w.transaction(f)
-	return w.sent, err
+	said, err := w.catalog.saidOfFile(ctx, w.Tenant, w.DatasetID, f)
+	if err != nil {
+		return nil, err
+	}
+	var more []types.TransactWriteItem
+	if w.Idempotency.Key != "" {
+		action, err := w.catalog.remember(w.Tenant, w.Idempotency,
+			request{kind: kindDelete, datasetID: w.DatasetID, deleted: record.Deleted{File: f, By: w.ID}})
+		if err != nil {
+			return nil, err
+		}
+		more = append(more, action)
+	}
+	all := w.catalog.unlist(w.Deletion, said, f, more...)
+	w.record = deletingRequest + len(more)
+	w.sent = transaction(all)
+	return w.sent, nil
 }
 
 // notThere decides what it means that no file has the name; met is the name's
@@ -88,37 +105,32 @@ func (w *deleting) notThere(ctx context.Context, met item) error {
 	return err
 }
 
-func (w *deleting) transaction(f dataset.File) (*dynamodb.TransactWriteItemsInput, error) {
-	c, now := w.catalog, moment(w.catalog.now())
-	entry := key(w.partition, fileSK(f.Position))
+// unlist takes a file out of a dataset, with what is said of it, and does more in the
+// same step, before the file's record.
+func (c *Catalog) unlist(d dataset.Deletion, said asset.Asset, f dataset.File, more ...types.TransactWriteItem) []types.TransactWriteItem {
+	partition, now := datasetPK(d.Tenant, d.DatasetID), moment(c.now())
+	entry := key(partition, fileSK(f.Position))
 	entry["id"], entry["file_position"], entry[deletedAt] = text(f.ID), number(f.Position), now
-	name := fileItem(w.partition, nameSK(f.Name), f)
-	name[deletedAt], name["deleted_by"] = now, text(w.ID)
-	all := []types.TransactWriteItem{w.retreat(f), c.replace(entry, f.ID), c.replace(name, f.ID)}
-	if w.Idempotency.Key != "" {
-		action, err := c.remember(w.Tenant, w.Idempotency,
-			request{kind: kindDelete, datasetID: w.DatasetID, deleted: record.Deleted{File: f, By: w.ID}})
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, action)
-	}
-	return transaction(append(all, types.TransactWriteItem{Update: &types.Update{
-		TableName: &c.table, Key: key(recordPK(w.Tenant, f.ID), onlySK),
-		UpdateExpression: aws.String("SET deleted_at = :now"), ExpressionAttributeValues: item{":now": now},
-	}})), nil
+	name := fileItem(partition, nameSK(f.Name), f)
+	name[deletedAt], name["deleted_by"] = now, text(d.ID)
+	all := append([]types.TransactWriteItem{c.retreat(partition, f), c.replace(entry, f.ID), c.replace(name, f.ID)}, more...)
+	condition, values := atRevision(said.Revision)
+	values[":now"], values[":by"] = now, text(d.ID)
+	all = append(all, c.settle(key(recordPK(d.Tenant, f.ID), onlySK), "SET deleted_at = :now, deleted_by = :by REMOVE asset", condition, values))
+	all, _ = c.relist(all, d.Tenant, &said, nil)
+	return all
 }
 
 // retreat takes the file out of the head's counters. An append that is under way
 // is refused for the new version, and looks again.
-func (w *deleting) retreat(f dataset.File) types.TransactWriteItem {
+func (c *Catalog) retreat(partition string, f dataset.File) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: &types.Update{
-		TableName: &w.catalog.table, Key: key(w.partition, headSK),
+		TableName: &c.table, Key: key(partition, headSK),
 		UpdateExpression: aws.String("SET file_count = file_count - :one, total_bytes = total_bytes - :bytes, " +
 			"total_rows = total_rows - :rows, updated_at = :now, " + nextVersion),
 		ConditionExpression: aws.String(isThere),
 		ExpressionAttributeValues: item{
-			":one": number(firstVersion), ":bytes": number(f.SizeBytes), ":rows": number(f.RowCount), ":now": moment(w.catalog.now()),
+			":one": number(firstVersion), ":bytes": number(f.SizeBytes), ":rows": number(f.RowCount), ":now": moment(c.now()),
 		},
 	}}
 }
@@ -138,13 +150,13 @@ func (w *deleting) refused(ctx context.Context, reasons []types.CancellationReas
 	if _, ok := failed(reasons, deletingHead); ok {
 		return dataset.ErrDatasetNotFound()
 	}
-	if i, ok := failed(reasons, deletingRequest); ok {
+	if i, ok := failed(reasons, deletingRequest); ok && w.record > deletingRequest {
 		if _, err := w.catalog.readHead(ctx, w.partition); err != nil {
 			return err // DynamoDB need not name every condition that failed
 		}
 		return w.replay(i)
 	}
-	for _, action := range []int{deletingEntry, deletingName} {
+	for _, action := range []int{deletingEntry, deletingName, w.record} {
 		if _, ok := failed(reasons, action); ok {
 			w.sent = nil
 			return errAgain

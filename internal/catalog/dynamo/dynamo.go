@@ -20,7 +20,7 @@
 //	Datasets                 dynamodb:Query, dynamodb:BatchGetItem
 //	UpdateDataset            dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem, dynamodb:Query
 //	Append                   dynamodb:GetItem, dynamodb:BatchGetItem, dynamodb:PutItem, dynamodb:UpdateItem
-//	DeleteFile               dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem
+//	DeleteFile               dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem, dynamodb:DeleteItem
 //	DeleteDataset            dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem, dynamodb:DeleteItem
 //	File                     dynamodb:BatchGetItem
 //	Exists, KeyByHash        dynamodb:GetItem
@@ -29,6 +29,7 @@
 //	RemainingUploads         dynamodb:Query, dynamodb:BatchGetItem
 //	RemoveRemnants           dynamodb:BatchWriteItem
 //	RemoveUploads            dynamodb:BatchWriteItem
+//	RemoveInfos              dynamodb:Query, dynamodb:BatchGetItem, dynamodb:BatchWriteItem
 //	EndPurge                 dynamodb:UpdateItem, dynamodb:BatchWriteItem
 //	CreateUpload             dynamodb:GetItem, dynamodb:PutItem
 //	CreatedUpload, Upload    dynamodb:GetItem
@@ -38,7 +39,14 @@
 //	CompleteUpload           dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem
 //	AbortUpload              dynamodb:GetItem, dynamodb:UpdateItem
 //	FileRecords              dynamodb:BatchGetItem
-//	ClaimFile                dynamodb:GetItem, dynamodb:UpdateItem
+//	ClaimFile                dynamodb:GetItem, dynamodb:BatchGetItem, dynamodb:UpdateItem
+//	CommitAsset              dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem
+//	Asset                    dynamodb:GetItem
+//	AssetsOfFiles            dynamodb:BatchGetItem
+//	ListAssets               dynamodb:GetItem, dynamodb:Query, dynamodb:BatchGetItem
+//	AssetVersions            dynamodb:GetItem, dynamodb:Query
+//	SetAsset                 dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem, dynamodb:DeleteItem, dynamodb:ConditionCheckItem
+//	DeleteAsset              dynamodb:GetItem, dynamodb:Query, dynamodb:PutItem, dynamodb:UpdateItem, dynamodb:DeleteItem
 //	Progress                 dynamodb:GetItem
 //	SaveProgress             dynamodb:UpdateItem
 //	TableID                  dynamodb:DescribeTable

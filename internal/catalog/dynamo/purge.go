@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/parqueue/parqueue/internal/asset"
 	"github.com/parqueue/parqueue/internal/dataset"
 )
 
@@ -165,6 +166,56 @@ func (c *Catalog) RemoveUploads(ctx context.Context, d dataset.DeletedDataset, u
 		}
 	}
 	return nil
+}
+
+// RemoveInfos implements dataset.Purges. It goes by the list of the dataset's files of
+// which something is said; an entry goes last.
+func (c *Catalog) RemoveInfos(ctx context.Context, d dataset.DeletedDataset, limit int) (int, error) {
+	if !exist(d.Tenant, d.ID) {
+		return 0, nil
+	}
+	const doing = "removing what was said of files of a deleted dataset"
+	limit = max(limit, 1)
+	list := assetsPK(d.Tenant, asset.OfDataset(d.ID), "")
+	items, err := c.queryPages(ctx, doing, limit, &dynamodb.QueryInput{
+		KeyConditionExpression:    aws.String("pk = :pk"),
+		ExpressionAttributeValues: item{":pk": text(list)},
+	})
+	if err != nil {
+		return 0, err
+	}
+	items = items[:min(limit, len(items))]
+	ids := make([]id, len(items))
+	for n, i := range items {
+		ids[n] = id{recordPK(d.Tenant, idOf(i).sk), onlySK}
+	}
+	found, err := c.batchGet(ctx, doing, ids)
+	if err != nil {
+		return 0, err
+	}
+	var labels, entries []id
+	for n, i := range items {
+		entry := id{list, idOf(i).sk}
+		entries = append(entries, entry)
+		said, err := readSaid(found[ids[n]], dataset.FileAsset(d.ID, dataset.File{ID: entry.sk}))
+		if err != nil {
+			return 0, err
+		}
+		for place := range places(d.Tenant, said) {
+			if place != entry {
+				labels = append(labels, place)
+			}
+		}
+		if said.Info.Alias != "" {
+			labels = append(labels, claimOf(d.Tenant, said))
+		}
+	}
+	for _, ids := range [][]id{labels, entries} {
+		if err := c.batchDelete(ctx, doing, ids); err != nil {
+			return 0, err
+		}
+	}
+	return len(items), nil
 }
 
 // EndPurge implements dataset.Purges. Of the head there stay the id, when and by

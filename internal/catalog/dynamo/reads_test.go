@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/parqueue/parqueue/internal/asset"
 	"github.com/parqueue/parqueue/internal/dataset"
 	"github.com/parqueue/parqueue/internal/fault"
 	"github.com/parqueue/parqueue/internal/keys"
@@ -27,6 +28,11 @@ func TestCalls(t *testing.T) {
 	idem := dataset.Idempotency{Key: "k", Fingerprint: "f"}
 	withKey := b.request("d")
 	withKey.Idempotency = idem
+	file, err := b.File(ctx, tenant, b.dataset.ID, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := file.ID
 	for _, c := range []struct {
 		name string
 		call func() error
@@ -37,7 +43,20 @@ func TestCalls(t *testing.T) {
 		{"delete", func() error {
 			_, err := b.DeleteFile(ctx, dataset.Deletion{ID: "delete-1", Tenant: tenant, DatasetID: b.dataset.ID, Name: "d"})
 			return err
-		}, map[string]int{"GetItem": 1, "TransactWriteItems": 1}},
+		}, map[string]int{"GetItem": 2, "TransactWriteItems": 1}},
+		{"say something of a file", func() error {
+			_, err := b.SetAsset(ctx, dataset.AssetUpdate{Tenant: tenant, ID: said, Changes: asset.Changes{Alias: new("a"), Tags: &[]string{"t"}}})
+			return err
+		}, map[string]int{"GetItem": 2, "TransactWriteItems": 1}},
+		{"a file as an asset", func() error { _, err := b.Asset(ctx, tenant, said); return err }, map[string]int{"GetItem": 2}},
+		{"assets with a tag", func() error {
+			_, err := b.ListAssets(ctx, tenant, asset.Filter{Tag: "t"}, "", 10)
+			return err
+		}, map[string]int{"Query": 1, "BatchGetItem": 2}},
+		{"assets with an alias", func() error {
+			_, err := b.ListAssets(ctx, tenant, asset.Filter{Owner: asset.OfDataset(b.dataset.ID), Alias: "a"}, "", 10)
+			return err
+		}, map[string]int{"GetItem": 1, "BatchGetItem": 2}},
 		{"records", func() error {
 			_, err := b.FileRecords(ctx, []dataset.FileRef{{Tenant: tenant, FileID: withKey.Files[0].ID}, {Tenant: tenant, FileID: "file-none"}})
 			return err

@@ -3,6 +3,8 @@ package dynamo
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -62,7 +64,35 @@ func (c *Catalog) FileRecords(ctx context.Context, refs []dataset.FileRef) ([]da
 			return nil, err
 		}
 	}
-	return records, nil
+	return records, c.markGone(ctx, records, found)
+}
+
+// markGone makes the records of contents deleted whose assets were. The record of an
+// asset's first content is the asset's own; the others name theirs.
+func (c *Catalog) markGone(ctx context.Context, records []dataset.FileRecord, found map[id]item) error {
+	assets := map[id][]int{}
+	for n, r := range records {
+		f := fields{item: found[id{recordPK(r.Tenant, r.FileID), onlySK}]}
+		if assetID := f.text("content_of"); assetID != "" && r.State == dataset.FileAppended {
+			at := id{recordPK(r.Tenant, assetID), onlySK}
+			assets[at] = append(assets[at], n)
+		}
+	}
+	if len(assets) == 0 {
+		return nil
+	}
+	owners, err := c.batchGet(ctx, "reading the records of assets", slices.Collect(maps.Keys(assets)))
+	if err != nil {
+		return err
+	}
+	for at, contents := range assets {
+		for _, n := range contents {
+			if owners[at][deletedAt] != nil {
+				records[n].State = dataset.FileDeleted
+			}
+		}
+	}
+	return nil
 }
 
 // ClaimFile implements dataset.FileRecords.
@@ -70,18 +100,22 @@ func (c *Catalog) ClaimFile(ctx context.Context, ref dataset.FileRef) (dataset.F
 	if !exist(ref.Tenant, ref.FileID) {
 		return dataset.FileRecord{}, errors.New("claiming a file: it needs a tenant and an id")
 	}
-	id := key(recordPK(ref.Tenant, ref.FileID), onlySK)
-	i, err := c.get(ctx, "reading the record of a file", id)
+	at := key(recordPK(ref.Tenant, ref.FileID), onlySK)
+	i, err := c.get(ctx, "reading the record of a file", at)
 	if err != nil {
 		return dataset.FileRecord{}, err
 	}
 	now := c.now()
 	r, err := readRecord(i, ref)
 	if err != nil || r.State != dataset.FileUnknown && !r.Expired(now) {
-		return r, err
+		records := []dataset.FileRecord{r}
+		if err == nil {
+			err = c.markGone(ctx, records, map[id]item{idOf(at): i})
+		}
+		return records[0], err
 	}
 	r.State = dataset.FileAborted
-	w := &claiming{record: r, transaction: transaction([]types.TransactWriteItem{c.settle(id,
+	w := &claiming{record: r, transaction: transaction([]types.TransactWriteItem{c.settle(at,
 		"SET upload_state = :aborted, file_id = :file",
 		"attribute_not_exists(pk) OR (upload_state IN (:open, :complete) AND valid_until <= :now)", item{
 			":open": state(dataset.UploadOpen), ":complete": state(dataset.UploadComplete), ":aborted": state(dataset.UploadAborted),

@@ -19,6 +19,9 @@ const (
 	kindUpload = "create upload"
 	kindDelete = "delete"
 	kindDrop   = "delete dataset"
+
+	kindSetAsset    = "set asset"
+	kindDeleteAsset = "delete asset"
 )
 
 // request is what is remembered of a write under its Idempotency-Key.
@@ -29,7 +32,8 @@ type request struct {
 	files       []dataset.File // the answer of an append
 	uploadID    string         // what the creation of an upload made
 	deleted     record.Deleted // the answer of a deletion
-	expires     int64          // Unix seconds
+	gone        record.AssetDeleted
+	expires     int64 // Unix seconds
 }
 
 // remember writes down a request, in the place of one whose time is over:
@@ -51,6 +55,8 @@ func (c *Catalog) remember(tenant string, idem dataset.Idempotency, r request) (
 		answer, err = record.EncodeFiles(r.files)
 	case kindDelete:
 		answer, err = r.deleted.Encode()
+	case kindDeleteAsset:
+		answer, err = r.gone.Encode()
 	}
 	if err != nil {
 		return types.TransactWriteItem{}, err
@@ -102,6 +108,8 @@ func earlier(i item, kind, datasetID string, idem dataset.Idempotency) (request,
 		r.files, err = record.DecodeFiles(answer)
 	case kindDelete:
 		r.deleted, err = record.DecodeDeleted(answer)
+	case kindDeleteAsset:
+		r.gone, err = record.DecodeAssetDeleted(answer)
 	}
 	return r, err
 }

@@ -26,6 +26,10 @@ import (
 //	                         #schema          the schema of an upload's file, once it is complete; expires
 //	L#<tenant>               <upload id>      an upload of the tenant; expires with it
 //	L#<tenant>#<dataset id>  <upload id>      the same upload, as one of its dataset
+//	                         V#<version>      of an asset outside datasets: a version of its content, 19 digits
+//	A#<tenant>[#<owner>][#…] <asset id>       an asset in a list: of the tenant, of an owner, and of those with a tag
+//	                                          or an alias (hashes)
+//	A#<tenant>#<owner>#@     <alias>          which asset of an owner has an alias
 //	I#<tenant>#<hash>        #                a request under an Idempotency-Key; expires
 //	P#<task>                 #                how far a task is that runs now and then, such as the sweeper's
 //	K#<hash>                 #                an API key
@@ -35,6 +39,12 @@ import (
 // A deleted file's F# keeps its id and the time, its R# all of it, and its N# the
 // file, the time and the request that deleted it, until another file has the name.
 // R# is also the way from a file's id to the file.
+//
+// An asset's id is that of the first file that was its content, and its R# holds what is
+// said of it, its latest content and a revision, which every change of it has a condition
+// on; so does the R# of a dataset's file of which something is said. The lists and the
+// alias change in the same transaction. Of an asset that was deleted R# and V# stay; the
+// R# of its later contents name it, so that their objects are known for what they are.
 //
 // A deleted dataset is out of T# and its head is marked, in one transaction: for
 // everybody there is no such dataset. Its other items are then removed, and of the
@@ -53,8 +63,10 @@ const (
 	onlySK     = "#"
 	filePrefix = "F#"
 	namePrefix = "N#"
-	keysPK     = "KEYS"
-	deletedPK  = "DELETED"
+
+	versionPrefix = "V#"
+	keysPK        = "KEYS"
+	deletedPK     = "DELETED"
 )
 
 // TimeToLive is the attribute after which DynamoDB deletes items.
@@ -68,6 +80,8 @@ func nameSK(name string) string                 { return namePrefix + name }
 func keyPK(hash [32]byte) string                { return "K#" + hex.EncodeToString(hash[:]) }
 
 func recordPK(tenant, fileID string) string { return "R#" + tenant + "#" + fileID }
+
+func versionSK(version int64) string { return fmt.Sprintf("%s%019d", versionPrefix, version) }
 
 func taskPK(task string) string { return "P#" + task }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/parqueue/parqueue/internal/asset"
 	"github.com/parqueue/parqueue/internal/catalog/record"
 	"github.com/parqueue/parqueue/internal/dataset"
 	"github.com/parqueue/parqueue/internal/schema"
@@ -17,7 +18,11 @@ import (
 
 var _ dataset.Uploads = (*Catalog)(nil)
 
-func uploadItem(tenant string, u dataset.Upload) item {
+func uploadItem(tenant string, u dataset.Upload) (item, error) {
+	draft, err := record.EncodeDraft(u.Asset)
+	if err != nil {
+		return nil, err
+	}
 	i := key(uploadPK(tenant, u.ID), onlySK)
 	i["upload_id"] = text(u.ID)
 	i["dataset_id"] = text(u.DatasetID)
@@ -32,7 +37,10 @@ func uploadItem(tenant string, u dataset.Upload) item {
 	i["created_at"] = moment(u.CreatedAt)
 	i["valid_until"] = number(u.ExpiresAt.UnixMicro())
 	i[expiresAt] = keptUntil(u)
-	return i
+	if draft != "" {
+		i["draft"] = text(draft)
+	}
+	return i, nil
 }
 
 // keptUntil is when DynamoDB may forget an upload.
@@ -64,21 +72,33 @@ func readRecorded(i item) (dataset.Upload, error) {
 		ObjectKey: f.text("object_key"), PartsID: f.text("parts_id"), State: dataset.UploadState(f.text("upload_state")),
 		CreatedAt: f.moment("created_at"), ExpiresAt: time.UnixMicro(f.number("valid_until")).UTC(),
 		RowCount: f.number("row_count"), CRC64NVME: f.text("crc64nvme"),
-		Position: f.number("file_position"), UploadedAt: f.moment("uploaded_at"),
+		Position: f.number("file_position"), UploadedAt: f.moment("uploaded_at"), Version: f.number("asset_version"),
 	}
 	copy(u.SchemaKey[:], f.binary("schema_key"))
-	return u, f.err
+	if f.err != nil {
+		return u, f.err
+	}
+	var err error
+	u.Asset, err = record.DecodeDraft(f.text("draft"))
+	return u, err
 }
 
 // CreateUpload implements dataset.Uploads.
 func (c *Catalog) CreateUpload(ctx context.Context, tenant string, u dataset.Upload, idem dataset.Idempotency) (dataset.Upload, error) {
-	if !exist(tenant, u.ID) || u.FileID != dataset.FileIDOf(u.ID) || !dataset.IDCanExist(u.DatasetID) || u.CreatedAt.IsZero() || u.ExpiresAt.IsZero() {
+	if !exist(tenant, u.ID) || u.FileID != dataset.FileIDOf(u.ID) || !dataset.IDCanExist(u.DatasetID) && u.Asset == nil || u.CreatedAt.IsZero() || u.ExpiresAt.IsZero() {
 		return dataset.Upload{}, errors.New("creating an upload: it needs a tenant, three ids and two times")
 	}
-	session := uploadItem(tenant, u)
+	session, err := uploadItem(tenant, u)
+	if err != nil {
+		return dataset.Upload{}, err
+	}
 	actions := []types.TransactWriteItem{c.put(session)}
-	for _, datasetID := range []string{"", u.DatasetID} {
-		entry := key(uploadsPK(tenant, datasetID), u.ID)
+	lists := []string{uploadsPK(tenant, "")}
+	if !u.OutsideDatasets() {
+		lists = append(lists, uploadsPK(tenant, u.DatasetID))
+	}
+	for _, list := range lists {
+		entry := key(list, u.ID)
 		entry[expiresAt] = keptUntil(u)
 		actions = append(actions, c.put(entry))
 	}
@@ -209,24 +229,29 @@ func (c *Catalog) CompleteUpload(ctx context.Context, tenant, id string, done da
 	if err != nil {
 		return dataset.Upload{}, err
 	}
-	body, err := record.Schema{Schema: done.Schema, File: u.FileName}.Encode()
-	if err != nil {
-		return dataset.Upload{}, err
+	set := "SET upload_state = :complete, valid_until = :until, row_count = :rows, crc64nvme = :crc"
+	values := item{
+		":open": state(dataset.UploadOpen), ":complete": state(dataset.UploadComplete), ":now": number(c.now().UnixMicro()),
+		":until": number(done.ExpiresAt.UnixMicro()), ":rows": number(done.RowCount), ":crc": text(done.CRC64NVME),
 	}
-	schemaItem := key(uploadPK(tenant, id), schemaSK)
-	schemaItem["schema"] = binary(body)
-	schemaItem[expiresAt] = keptUntil(u)
-	schemaKey := done.Schema.Key()
+	var schemaKey [32]byte
+	var more []types.TransactWriteItem
+	if !u.OutsideDatasets() {
+		body, err := record.Schema{Schema: done.Schema, File: u.FileName}.Encode()
+		if err != nil {
+			return dataset.Upload{}, err
+		}
+		schemaItem := key(uploadPK(tenant, id), schemaSK)
+		schemaItem["schema"] = binary(body)
+		schemaItem[expiresAt] = keptUntil(u)
+		schemaKey = done.Schema.Key()
+		set, values[":schema"] = set+", schema_key = :schema", binary(schemaKey[:])
+		more = append(more, c.put(schemaItem))
+	}
 	w := &settling{id: id, now: c.now, already: []dataset.UploadState{dataset.UploadComplete, dataset.UploadAppended}}
-	w.transaction = transaction([]types.TransactWriteItem{
-		c.settle(key(uploadPK(tenant, id), onlySK),
-			"SET upload_state = :complete, valid_until = :until, row_count = :rows, crc64nvme = :crc, schema_key = :schema",
-			"upload_state = :open AND valid_until > :now", item{
-				":open": state(dataset.UploadOpen), ":complete": state(dataset.UploadComplete), ":now": number(c.now().UnixMicro()),
-				":until": number(done.ExpiresAt.UnixMicro()), ":rows": number(done.RowCount), ":crc": text(done.CRC64NVME), ":schema": binary(schemaKey[:]),
-			}),
-		c.put(schemaItem),
-	})
+	w.transaction = transaction(append([]types.TransactWriteItem{
+		c.settle(key(uploadPK(tenant, id), onlySK), set, "upload_state = :open AND valid_until > :now", values),
+	}, more...))
 	if err := c.run(ctx, "completing an upload", w); err != nil {
 		return dataset.Upload{}, err
 	}
@@ -340,14 +365,25 @@ func (c *Catalog) ListUploads(ctx context.Context, tenant, datasetID, after stri
 
 // settleUpload makes a file's upload appended, if it is ready. From then on its
 // item is the file's record, which does not expire.
-func (w *appending) settleUpload(uploadID string, f dataset.File) types.TransactWriteItem {
-	return w.catalog.settle(key(uploadPK(w.Tenant, uploadID), onlySK),
-		"SET upload_state = :appended, file_position = :position, uploaded_at = :at REMOVE "+expiresAt,
-		"upload_state = :complete AND valid_until > :now AND dataset_id = :dataset", item{
-			":complete": state(dataset.UploadComplete), ":appended": state(dataset.UploadAppended),
-			":now": number(w.catalog.now().UnixMicro()), ":dataset": text(w.DatasetID),
-			":position": number(f.Position), ":at": moment(f.UploadedAt),
-		})
+func (w *appending) settleUpload(uploadID string, f dataset.File, info asset.Info) (types.TransactWriteItem, error) {
+	set := "SET upload_state = :appended, file_position = :position, uploaded_at = :at"
+	values := item{
+		":complete": state(dataset.UploadComplete), ":appended": state(dataset.UploadAppended),
+		":now": number(w.catalog.now().UnixMicro()), ":dataset": text(w.DatasetID),
+		":position": number(f.Position), ":at": moment(f.UploadedAt),
+	}
+	if !info.Empty() {
+		said := dataset.FileAsset(w.DatasetID, f)
+		said.Info, said.Revision = info, firstRevision
+		body, err := record.EncodeAsset(said)
+		if err != nil {
+			return types.TransactWriteItem{}, err
+		}
+		set += ", asset = :asset, asset_revision = :revision"
+		values[":asset"], values[":revision"] = text(body), number(said.Revision)
+	}
+	return w.catalog.settle(key(uploadPK(w.Tenant, uploadID), onlySK), set+" REMOVE draft, "+expiresAt,
+		"upload_state = :complete AND valid_until > :now AND dataset_id = :dataset", values), nil
 }
 
 // unready says why an upload that was met can't be appended.

@@ -12,7 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
+	"github.com/parqueue/parqueue/internal/asset"
 	"github.com/parqueue/parqueue/internal/dataset"
 	"github.com/parqueue/parqueue/internal/schema"
 )
@@ -72,6 +74,68 @@ func DecodeDeleted(b []byte) (Deleted, error) {
 	var d Deleted
 	err := decode(b, &d)
 	return d, err
+}
+
+// AssetDeleted is whose an asset was that was deleted and the id of the deletion.
+type AssetDeleted struct {
+	Owner asset.Owner `json:"owner"`
+	By    string      `json:"by"`
+}
+
+// Encode returns the bytes to store.
+func (d AssetDeleted) Encode() ([]byte, error) { return encode(d) }
+
+// DecodeAssetDeleted is the reverse of AssetDeleted.Encode.
+func DecodeAssetDeleted(b []byte) (AssetDeleted, error) {
+	var d AssetDeleted
+	err := decode(b, &d)
+	return d, err
+}
+
+// EncodeAsset returns the text to store of an asset.
+func EncodeAsset(a asset.Asset) (string, error) {
+	return plain(a)
+}
+
+// plain is JSON as json.Marshal makes it without the escapes for HTML, of which text has
+// six times as many bytes.
+func plain(v any) (string, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return "", fmt.Errorf("encoding a catalog record: %w", err)
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
+}
+
+// DecodeAsset is the reverse of EncodeAsset.
+func DecodeAsset(text string) (asset.Asset, error) {
+	var a asset.Asset
+	if err := json.Unmarshal([]byte(text), &a); err != nil {
+		return asset.Asset{}, fmt.Errorf("reading a catalog record: %w", err)
+	}
+	return a, nil
+}
+
+// EncodeDraft returns the text to store of what an upload is to become; nil is "".
+func EncodeDraft(d *asset.Draft) (string, error) {
+	if d == nil {
+		return "", nil
+	}
+	return plain(d)
+}
+
+// DecodeDraft is the reverse of EncodeDraft.
+func DecodeDraft(text string) (*asset.Draft, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var d asset.Draft
+	if err := json.Unmarshal([]byte(text), &d); err != nil {
+		return nil, fmt.Errorf("reading a catalog record: %w", err)
+	}
+	return &d, nil
 }
 
 var errTooLarge = errors.New("the value is too large to store")

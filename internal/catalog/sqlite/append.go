@@ -100,6 +100,15 @@ func (c *Catalog) append(ctx context.Context, tx *sql.Tx, d row, a dataset.Appen
 			return nil, err
 		}
 	}
+	for n, f := range files {
+		if info := a.Info(n); !info.Empty() {
+			said := dataset.FileAsset(a.DatasetID, f)
+			said.Info, said.Revision = info, 1
+			if err := insertAsset(ctx, tx, a.Tenant, said, false); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if d.schemaKey == nil {
 		if err := setSchema(ctx, tx, d.number, schemaKey, record.Schema{Schema: a.Schema, File: files[0].Name}); err != nil {
 			return nil, err

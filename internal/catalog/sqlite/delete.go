@@ -61,10 +61,7 @@ func (c *Catalog) delete(ctx context.Context, tx *sql.Tx, d row, del dataset.Del
 		}
 		return gone.File, nil
 	}
-	if err := moveFile(ctx, tx, d.number, *f, del.ID); err != nil {
-		return dataset.File{}, err
-	}
-	if err := c.retreat(ctx, tx, d, *f); err != nil {
+	if err := c.unlist(ctx, tx, d, *f, del.Tenant, del.ID); err != nil {
 		return dataset.File{}, err
 	}
 	answer, err := record.Deleted{File: *f, By: del.ID}.Encode()
@@ -72,6 +69,17 @@ func (c *Catalog) delete(ctx context.Context, tx *sql.Tx, d row, del dataset.Del
 		return dataset.File{}, err
 	}
 	return *f, c.remember(ctx, tx, del.Tenant, del.Idempotency, request{kind: kindDelete, datasetID: del.DatasetID, answer: answer})
+}
+
+// unlist takes a file out of a dataset, with what is said of it.
+func (c *Catalog) unlist(ctx context.Context, tx *sql.Tx, d row, f dataset.File, tenant, by string) error {
+	if err := moveFile(ctx, tx, d.number, f, by); err != nil {
+		return err
+	}
+	if err := removeInfo(ctx, tx, tenant, f.ID); err != nil {
+		return err
+	}
+	return c.retreat(ctx, tx, d, f)
 }
 
 // moveFile puts a file among the deleted ones.

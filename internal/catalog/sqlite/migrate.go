@@ -165,6 +165,59 @@ CREATE TABLE tasks (
 ) STRICT, WITHOUT ROWID;
 `, `
 ALTER TABLE datasets ADD COLUMN ingest_order TEXT NOT NULL DEFAULT '';
+`, `
+-- What an upload is to become outside datasets, or what is said of its file.
+ALTER TABLE uploads ADD COLUMN draft TEXT NOT NULL DEFAULT '';
+ALTER TABLE uploads ADD COLUMN asset_version INTEGER NOT NULL DEFAULT 0;
+
+-- An asset outside datasets, which has versions, and stays when it is deleted; or, with
+-- version 0, what is said of a file of a dataset.
+CREATE TABLE assets (
+	number      INTEGER PRIMARY KEY,
+	tenant      TEXT    NOT NULL,
+	id          TEXT    NOT NULL,
+	owner_type  TEXT    NOT NULL,
+	owner_id    TEXT    NOT NULL,
+	version     INTEGER NOT NULL,
+	revision    INTEGER NOT NULL,
+	created_at  TEXT    NOT NULL,
+	updated_at  TEXT    NOT NULL,
+	deleted_by  TEXT,
+	title       TEXT    NOT NULL,
+	description TEXT    NOT NULL,
+	alias       TEXT    NOT NULL,
+	tags        TEXT    NOT NULL, -- a list as JSON
+	metadata    TEXT,             -- last, because it may be large
+	UNIQUE (tenant, id)
+) STRICT;
+CREATE UNIQUE INDEX assets_by_alias ON assets (tenant, owner_type, owner_id, alias) WHERE alias <> '';
+CREATE INDEX assets_of_alias ON assets (tenant, alias, id) WHERE alias <> '';
+CREATE INDEX assets_of_owner ON assets (tenant, owner_type, owner_id, id) WHERE deleted_by IS NULL;
+CREATE INDEX assets_of_tenant ON assets (tenant, id) WHERE deleted_by IS NULL AND version > 0;
+
+CREATE TABLE asset_versions (
+	asset      INTEGER NOT NULL REFERENCES assets,
+	version    INTEGER NOT NULL,
+	file_id    TEXT    NOT NULL,
+	file_name  TEXT    NOT NULL,
+	bytes      INTEGER NOT NULL,
+	crc64nvme  TEXT    NOT NULL,
+	object_key TEXT    NOT NULL,
+	created_at TEXT    NOT NULL,
+	PRIMARY KEY (asset, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX asset_versions_by_file ON asset_versions (file_id);
+
+CREATE TABLE asset_tags (
+	tenant     TEXT    NOT NULL,
+	tag        TEXT    NOT NULL,
+	asset_id   TEXT    NOT NULL,
+	owner_type TEXT    NOT NULL,
+	owner_id   TEXT    NOT NULL,
+	PRIMARY KEY (tenant, tag, asset_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX asset_tags_of_owner ON asset_tags (tenant, owner_type, owner_id, tag, asset_id);
+CREATE INDEX asset_tags_of_asset ON asset_tags (tenant, asset_id);
 `}
 }
 

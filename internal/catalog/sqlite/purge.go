@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/parqueue/parqueue/internal/asset"
 	"github.com/parqueue/parqueue/internal/dataset"
 )
 
@@ -176,6 +177,28 @@ func (c *Catalog) RemoveUploads(ctx context.Context, d dataset.DeletedDataset, u
 		}
 	}
 	return nil
+}
+
+// RemoveInfos implements dataset.Purges.
+func (c *Catalog) RemoveInfos(ctx context.Context, d dataset.DeletedDataset, limit int) (removed int, err error) {
+	err = c.write(ctx, "removing what was said of files of a deleted dataset", func(tx *sql.Tx) error {
+		number, err := toPurge(ctx, tx, d)
+		if err != nil || number == 0 {
+			return err
+		}
+		ids, err := assetIDs(ctx, tx, selectOfOwner, d.Tenant, asset.Collection, d.ID, afterEveryID, max(limit, 1))
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := removeInfo(ctx, tx, d.Tenant, id); err != nil {
+				return err
+			}
+		}
+		removed = len(ids)
+		return nil
+	})
+	return removed, err
 }
 
 // EndPurge implements dataset.Purges. Of the row there stay the id, when and by

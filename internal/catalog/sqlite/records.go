@@ -79,7 +79,15 @@ func fileRecord(ctx context.Context, tx *sql.Tx, ref dataset.FileRef) (dataset.F
 		}
 		return r, nil
 	}
-	if r.State == dataset.FileAppended { // it went with its dataset
+	listed, known, err := isContent(ctx, tx, ref)
+	if err != nil {
+		return r, err
+	}
+	if listed {
+		r.State = dataset.FileAppended
+		return r, nil
+	}
+	if known || r.State == dataset.FileAppended { // it went with its asset or its dataset
 		r.State = dataset.FileDeleted
 		return r, nil
 	}

@@ -18,6 +18,9 @@ const (
 	kindUpload = "create upload"
 	kindDelete = "delete"
 	kindDrop   = "delete dataset"
+
+	kindSetAsset    = "set asset"
+	kindDeleteAsset = "delete asset"
 )
 
 // request is what is remembered of a write under its Idempotency-Key.

@@ -16,7 +16,7 @@ var _ dataset.Uploads = (*Catalog)(nil)
 
 const (
 	uploadColumns = `id, dataset_id, file_id, file_name, bytes, part_bytes, checksum, object_key, parts_id, state,
-		created_at, valid_until, rows, crc64nvme, schema_key, position, uploaded_at`
+		created_at, valid_until, rows, crc64nvme, schema_key, position, uploaded_at, asset_version, draft`
 	selectUpload        = `SELECT ` + uploadColumns + ` FROM uploads WHERE tenant = ? AND id = ?`
 	selectUploads       = `SELECT ` + uploadColumns + ` FROM uploads WHERE tenant = ? AND id < ? ORDER BY id DESC LIMIT ?`
 	selectUploadsOf     = `SELECT ` + uploadColumns + ` FROM uploads WHERE tenant = ? AND dataset_id = ? AND id < ? ORDER BY id DESC LIMIT ?`
@@ -31,11 +31,16 @@ func scanUpload(s scanner) (dataset.Upload, error) {
 		u          dataset.Upload
 		validUntil int64
 		schemaKey  []byte
+		draft      string
 	)
 	err := s.Scan(&u.ID, &u.DatasetID, &u.FileID, &u.FileName, &u.SizeBytes, &u.PartSize, &u.Checksum, &u.ObjectKey, &u.PartsID, &u.State,
-		(*moment)(&u.CreatedAt), &validUntil, &u.RowCount, &u.CRC64NVME, &schemaKey, &u.Position, (*moment)(&u.UploadedAt))
+		(*moment)(&u.CreatedAt), &validUntil, &u.RowCount, &u.CRC64NVME, &schemaKey, &u.Position, (*moment)(&u.UploadedAt), &u.Version, &draft)
+	if err != nil {
+		return u, err
+	}
 	u.ExpiresAt = time.UnixMicro(validUntil).UTC()
 	copy(u.SchemaKey[:], schemaKey)
+	u.Asset, err = record.DecodeDraft(draft)
 	return u, err
 }
 
@@ -85,10 +90,14 @@ func (c *Catalog) createdUpload(ctx context.Context, tx *sql.Tx, tenant string, 
 // insertUpload adds an upload, and forgets some whose time is long over; one
 // that is there already was added by an earlier try of the same call.
 func (c *Catalog) insertUpload(ctx context.Context, tx *sql.Tx, tenant string, u dataset.Upload, idem dataset.Idempotency) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO uploads (tenant, id, dataset_id, file_id, file_name, bytes, part_bytes, checksum, object_key, parts_id,
-		state, created_at, valid_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, id) DO NOTHING`,
+	draft, err := record.EncodeDraft(u.Asset)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO uploads (tenant, id, dataset_id, file_id, file_name, bytes, part_bytes, checksum, object_key, parts_id,
+		state, created_at, valid_until, draft) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, id) DO NOTHING`,
 		tenant, u.ID, u.DatasetID, u.FileID, u.FileName, u.SizeBytes, u.PartSize, u.Checksum, u.ObjectKey, u.PartsID,
-		dataset.UploadOpen, moment(u.CreatedAt), u.ExpiresAt.UnixMicro())
+		dataset.UploadOpen, moment(u.CreatedAt), u.ExpiresAt.UnixMicro(), draft)
 	if err != nil {
 		return err
 	}
@@ -174,13 +183,16 @@ func (c *Catalog) CompleteUpload(ctx context.Context, tenant, id string, done da
 		if u.State != dataset.UploadOpen || u.Expired(now) {
 			return dataset.ErrUploadClosed(u, now)
 		}
-		body, err := record.Schema{Schema: done.Schema, File: u.FileName}.Encode()
-		if err != nil {
-			return err
+		var body, schemaKey []byte // none outside datasets
+		if !u.OutsideDatasets() {
+			if body, err = (record.Schema{Schema: done.Schema, File: u.FileName}).Encode(); err != nil {
+				return err
+			}
+			k := done.Schema.Key()
+			schemaKey = k[:]
 		}
-		schemaKey := done.Schema.Key()
 		_, err = tx.ExecContext(ctx, `UPDATE uploads SET state = ?, valid_until = ?, rows = ?, crc64nvme = ?, schema_key = ?, schema = ? WHERE tenant = ? AND id = ?`,
-			dataset.UploadComplete, done.ExpiresAt.UnixMicro(), done.RowCount, done.CRC64NVME, schemaKey[:], body, tenant, id)
+			dataset.UploadComplete, done.ExpiresAt.UnixMicro(), done.RowCount, done.CRC64NVME, schemaKey, body, tenant, id)
 		if err != nil {
 			return err
 		}
@@ -257,7 +269,7 @@ func (c *Catalog) settleUploads(ctx context.Context, tx *sql.Tx, a dataset.Appen
 		if err := dataset.CheckUpload(u, a.DatasetID, now); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE uploads SET state = ?, position = ?, uploaded_at = ? WHERE tenant = ? AND id = ?`,
+		_, err = tx.ExecContext(ctx, `UPDATE uploads SET state = ?, position = ?, uploaded_at = ?, draft = '' WHERE tenant = ? AND id = ?`,
 			dataset.UploadAppended, files[i].Position, moment(files[i].UploadedAt), a.Tenant, id)
 		if err != nil {
 			return err
