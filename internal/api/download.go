@@ -58,6 +58,16 @@ func (a *API) downloadFromDataset(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	return a.deliver(w, r, how, file, func(part dataset.Range) (io.ReadCloser, error) {
+		return a.Service.Open(r.Context(), r.who, id, file, part)
+	})
+}
+
+// opening gives a part of a file's bytes.
+type opening func(dataset.Range) (io.ReadCloser, error)
+
+// deliver answers with a file's bytes, or with where they are.
+func (a *API) deliver(w http.ResponseWriter, r *request, how delivery, file dataset.File, open opening) error {
 	if how == deliverURL {
 		return a.answerURL(w, r, file)
 	}
@@ -73,7 +83,7 @@ func (a *API) downloadFromDataset(w http.ResponseWriter, r *request) error {
 		}
 		return a.redirect(w, r, file)
 	}
-	return a.stream(w, r, id, file, wanted)
+	return a.stream(w, file, wanted, open)
 }
 
 func errStreamTooLong(limit int64) error {
@@ -84,8 +94,8 @@ func errStreamTooLong(limit int64) error {
 
 // stream sends the bytes. When they stop early the connection is cut, so that no
 // client takes a part for the whole.
-func (a *API) stream(w http.ResponseWriter, r *request, id string, file dataset.File, wanted selection) error {
-	body, err := a.Service.Open(r.Context(), r.who, id, file, wanted.Range)
+func (a *API) stream(w http.ResponseWriter, file dataset.File, wanted selection, open opening) error {
+	body, err := open(wanted.Range)
 	if err != nil {
 		return err
 	}

@@ -95,6 +95,46 @@ func AppendFiles() Endpoint {
 	return Endpoint{"append-files", "", []string{http.MethodPost}, (*API).appendFiles}
 }
 
+// CreateAsset begins an asset and hands out where its parts go.
+func CreateAsset() Endpoint {
+	return Endpoint{"create-asset", "", []string{http.MethodPost}, (*API).createAsset}
+}
+
+// CreateAssetVersion begins new content for an asset.
+func CreateAssetVersion() Endpoint {
+	return Endpoint{"create-asset-version", "", []string{http.MethodPost}, (*API).createAssetVersion}
+}
+
+// DownloadAsset hands out the content of an asset, or a URL of it.
+func DownloadAsset() Endpoint {
+	return Endpoint{"download-asset", "", []string{http.MethodPost}, (*API).downloadAsset}
+}
+
+// GetAssetMetadata tells what there is to know of an asset.
+func GetAssetMetadata() Endpoint {
+	return Endpoint{"get-asset-metadata", "", []string{http.MethodPost}, (*API).getAssetMetadata}
+}
+
+// SetAssetMetadata changes what is said of an asset.
+func SetAssetMetadata() Endpoint {
+	return Endpoint{"set-asset-metadata", "", []string{http.MethodPost}, (*API).setAssetMetadata}
+}
+
+// ListAssets lists assets by their owner, a tag or an alias.
+func ListAssets() Endpoint {
+	return Endpoint{"list-assets", "", []string{http.MethodPost}, (*API).listAssets}
+}
+
+// ListAssetVersions lists the versions of an asset's content.
+func ListAssetVersions() Endpoint {
+	return Endpoint{"list-asset-versions", "", []string{http.MethodPost}, (*API).listAssetVersions}
+}
+
+// DeleteAsset deletes an asset with all its versions.
+func DeleteAsset() Endpoint {
+	return Endpoint{"delete-asset", "", []string{http.MethodPost}, (*API).deleteAsset}
+}
+
 // ListRejections lists what the inbox could not take.
 func ListRejections() Endpoint {
 	return Endpoint{"list-rejections", "", []string{http.MethodPost}, (*API).listRejections}

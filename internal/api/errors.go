@@ -22,14 +22,14 @@ func statusOf(code fault.Code) int {
 	case fault.CodeForbidden:
 		return http.StatusForbidden
 	case fault.CodeDatasetNotFound, fault.CodeFileNotFound, fault.CodeRouteNotFound, fault.CodeKeyNotFound, fault.CodeUploadNotFound,
-		fault.CodeRejectionNotFound:
+		fault.CodeRejectionNotFound, fault.CodeAssetNotFound:
 		return http.StatusNotFound
 	case fault.CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
 	case fault.CodeFileExists, fault.CodeSchemaMismatch, fault.CodeVersionMismatch, fault.CodeConflict, fault.CodeUploadClosed, fault.CodeUploadIncomplete,
-		fault.CodeOrderStopped:
+		fault.CodeOrderStopped, fault.CodeAliasTaken:
 		return http.StatusConflict
-	case fault.CodeFileChanged:
+	case fault.CodeFileChanged, fault.CodeAssetChanged:
 		return http.StatusPreconditionFailed
 	case fault.CodeRequestTooLarge:
 		return http.StatusRequestEntityTooLarge

@@ -34,10 +34,15 @@ func (a *API) createUpload(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	n, limit, err := f.newUpload(r)
+	id, err := f.datasetID(r)
 	if err != nil {
 		return err
 	}
+	n, limit, err := f.newUpload()
+	if err != nil {
+		return err
+	}
+	n.DatasetID = id
 	view, err := a.Service.CreateUpload(r.Context(), r.who, n, limit, key)
 	if err != nil {
 		return err
@@ -46,16 +51,19 @@ func (a *API) createUpload(w http.ResponseWriter, r *request) error {
 	return writeJSON(w, http.StatusOK, a.uploadView(view))
 }
 
-// newUpload reads what create-upload is told.
-func (f fields) newUpload(r *request) (n dataset.NewUpload, limit int, err error) {
-	const hint = "Send dataset_id, file_name and size_bytes; the bytes themselves go to the URLs in the answer."
-	if n.DatasetID, err = f.datasetID(r); err != nil {
+const sendUpload = "Send file_name and size_bytes; the bytes themselves go to the URLs in the answer."
+
+// newUpload reads what is said of a file that is to be uploaded.
+func (f fields) newUpload() (n dataset.NewUpload, limit int, err error) {
+	if n.FileName, err = f.required("file_name", sendUpload); err != nil {
 		return n, 0, err
 	}
-	if n.FileName, err = f.required("file_name", hint); err != nil {
-		return n, 0, err
-	}
-	if n.SizeBytes, err = f.requiredSize("size_bytes", hint); err != nil {
+	return f.newContent(n)
+}
+
+// newContent reads what is said of a file that need not have a name of its own.
+func (f fields) newContent(n dataset.NewUpload) (_ dataset.NewUpload, limit int, err error) {
+	if n.SizeBytes, err = f.requiredSize("size_bytes", sendUpload); err != nil {
 		return n, 0, err
 	}
 	if n.PartSize, err = f.size("part_size"); err != nil {
@@ -150,6 +158,9 @@ func (a *API) completeUpload(w http.ResponseWriter, r *request) error {
 // appended.
 func (a *API) completedRow(w http.ResponseWriter, done dataset.Completing) map[string]any {
 	row := a.uploadRow(done.Upload)
+	if done.Upload.OutsideDatasets() {
+		return row
+	}
 	if done.Upload.State == dataset.UploadAppended {
 		file := done.Upload.File()
 		w.Header().Set(positionHeader, strconv.FormatInt(file.Position, 10))
@@ -293,7 +304,7 @@ func noteReplay(w http.ResponseWriter, replayed bool) {
 func (a *API) uploadRow(u dataset.Upload) map[string]any {
 	row := map[string]any{
 		"upload_id":  u.ID,
-		"dataset_id": u.DatasetID,
+		"asset_id":   u.AssetID(),
 		"file_name":  u.FileName,
 		"size_bytes": u.SizeBytes,
 		"part_size":  u.PartSize,
@@ -302,12 +313,23 @@ func (a *API) uploadRow(u dataset.Upload) map[string]any {
 		"created_at": timestamp(u.CreatedAt),
 		"expires_at": timestamp(u.ExpiresAt),
 	}
-	if u.State == dataset.UploadComplete || u.State == dataset.UploadAppended {
-		row["row_count"] = u.RowCount
+	whole, appended := u.State == dataset.UploadComplete || u.State == dataset.UploadAppended, u.State == dataset.UploadAppended
+	if whole {
 		row["checksum_crc64nvme"] = u.CRC64NVME
 	}
-	if u.State == dataset.UploadAppended {
+	if appended {
 		row["file_id"] = u.FileID
+		row["version"] = max(u.Version, 1)
+	}
+	if u.OutsideDatasets() {
+		row["owner_type"], row["owner_id"] = u.Asset.Owner.Type, u.Asset.Owner.ID
+		return row
+	}
+	row["dataset_id"] = u.DatasetID
+	if whole {
+		row["row_count"] = u.RowCount
+	}
+	if appended {
 		row["position"] = u.Position
 	}
 	return row

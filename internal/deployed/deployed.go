@@ -29,6 +29,7 @@ const uploadLimit = 4_700_000
 type Stores struct {
 	Catalog dataset.Catalog
 	Uploads dataset.Uploads
+	Assets  dataset.Assets
 	Objects dataset.Objects
 	Parts   dataset.Parts
 
@@ -70,7 +71,7 @@ func serve(endpoint api.Endpoint, uses []Part, start func(http.Handler, *slog.Lo
 		}
 	}
 	c.Rejections = s.Rejections
-	c.Service = dataset.NewService(s.Catalog, s.Objects, dataset.WithUploads(s.Uploads, s.Parts))
+	c.Service = dataset.NewService(s.Catalog, s.Objects, dataset.WithUploads(s.Uploads, s.Parts), dataset.WithAssets(s.Assets))
 	c.Principal = lambdahttp.Principal
 	c.Log = Logger()
 	c.Measure = measured.Request

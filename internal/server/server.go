@@ -135,7 +135,7 @@ func open(ctx context.Context, dataDir string, log *slog.Logger) (*stores, error
 	}, s3.Endpoint())
 	objects := objectstore.New(client, bucket)
 	purging := newPurging(dataset.NewPurger(catalog, catalog, objects, nil), log)
-	service := dataset.NewService(catalog, objects, dataset.WithUploads(catalog, objects), dataset.WithPurge(purging.want))
+	service := dataset.NewService(catalog, objects, dataset.WithUploads(catalog, objects), dataset.WithAssets(catalog), dataset.WithPurge(purging.want))
 	return &stores{dataDir: dataDir, log: log, s3: s3, catalog: catalog, objects: objects, service: service, purging: purging, inbox: inbox}, nil
 }
 

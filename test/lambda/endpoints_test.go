@@ -341,6 +341,7 @@ func TestFunctions(t *testing.T) {
 		d.ok(t, "upload-to-dataset", e.withBody(bytes.Replace(body, []byte("part-0001.parquet"), []byte("part-0004.parquet"), 1)))
 	})
 	step("a large file", func(t *testing.T) { d.checkLargeFile(t, adapted) })
+	step("assets", func(t *testing.T) { d.checkAssets(t, adapted, datasetID) })
 	step("every delivery", func(t *testing.T) { d.checkDelivery(t, s, adapted) })
 	step("a compressed listing", func(t *testing.T) {
 		plain := d.ok(t, "list-dataset-files", adapted("list-dataset-files", "post")).bytes(t)

@@ -9,9 +9,11 @@ var seldomUsed = map[string]map[string]string{
 		"dynamodb:BatchGetItem": lostAppend,
 		"s3:GetObject":          "a put whose answer was lost: whether the object is there",
 	},
-	"complete-upload": {"dynamodb:BatchGetItem": lostAppend},
-	"create-upload":   {"s3:AbortMultipartUpload": "gives the parts up that it has begun when the upload cannot be recorded"},
-	"get-upload":      {"s3:PutObject": "its URLs may do what the function may that signed them, and put parts"},
+	"complete-upload":      {"dynamodb:BatchGetItem": lostAppend},
+	"create-upload":        {"s3:AbortMultipartUpload": dropParts},
+	"create-asset":         {"s3:AbortMultipartUpload": dropParts},
+	"create-asset-version": {"s3:AbortMultipartUpload": dropParts},
+	"get-upload":           {"s3:PutObject": "its URLs may do what the function may that signed them, and put parts"},
 	"ingest-object": {
 		"s3:ListMultipartUploadParts":   over5GiB,
 		"s3:AbortMultipartUpload":       over5GiB,
@@ -21,6 +23,7 @@ var seldomUsed = map[string]map[string]string{
 }
 
 const (
+	dropParts  = "gives the parts up that it has begun when the upload cannot be recorded"
 	lostAppend = "an append whose answer was lost: whether the files are there"
 	over5GiB   = "objects of more than 5 GiB are copied in parts, as test/e2e does"
 )

@@ -28,18 +28,7 @@ func (d *deployment) checkLargeFile(t *testing.T, adapted func(function, name st
 	send := func(upload object) {
 		for _, part := range list(upload["part_urls"]) {
 			from, size := int(at(part, "offset").(float64)), int(at(part, "size_bytes").(float64))
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, at(part, "url").(string), bytes.NewReader(file[from:from+size]))
-			if err != nil {
-				t.Fatal(err)
-			}
-			response, err := http.DefaultClient.Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			response.Body.Close()
-			if response.StatusCode != http.StatusOK {
-				t.Fatalf("the part at %d is answered %s", from, response.Status)
-			}
+			sendPart(t, at(part, "url").(string), file[from:from+size])
 		}
 	}
 

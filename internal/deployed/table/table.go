@@ -35,6 +35,6 @@ func Catalog(s *deployed.Stores) error {
 	if err != nil {
 		return err
 	}
-	s.Catalog, s.Uploads = catalog, catalog
+	s.Catalog, s.Uploads, s.Assets = catalog, catalog, catalog
 	return nil
 }
