@@ -120,6 +120,7 @@ type call struct {
 	body     any    // encoded as JSON; nil sends {}
 	get      bool   // GET without a body
 	key      string // Idempotency-Key, or ""
+	ifMatch  string // an ETag, or ""
 	limit    int64  // bytes of the answer; 0 is answerLimit
 }
 
@@ -166,6 +167,9 @@ func (c *Client) try(ctx context.Context, what call, body []byte) ([]byte, error
 	}
 	if what.key != "" {
 		r.Header.Set("Idempotency-Key", what.key)
+	}
+	if what.ifMatch != "" {
+		r.Header.Set("If-Match", what.ifMatch)
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {

@@ -14,10 +14,12 @@ const (
 	UploadAborted  = "aborted"
 )
 
-// Upload is a file on its way into a dataset.
+// Upload is a file on its way into a dataset, or to be the content of an asset.
 type Upload struct {
 	ID            string    `json:"upload_id"`
-	DatasetID     string    `json:"dataset_id"`
+	DatasetID     string    `json:"dataset_id"` // "" outside datasets
+	AssetID       string    `json:"asset_id"`   // in a dataset the file's id
+	Version       int64     `json:"version"`    // of the asset's content, once it is appended
 	FileName      string    `json:"file_name"`
 	SizeBytes     int64     `json:"size_bytes"`
 	PartSize      int64     `json:"part_size"`
