@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -40,6 +41,30 @@ func TestCommandLinePage(t *testing.T) {
 		want := spaces.ReplaceAllString(as.Replace(step.output), " ")
 		if !looksLike(got, want) {
 			t.Errorf("$ %s\n  got: %s\n want: %s", run, got, want)
+		}
+	}
+}
+
+// What docs/assets.md shows in a terminal is what happens. What an answer says goes
+// into the variables that the next commands name.
+func TestAssetsPage(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, setup{})
+	env := []string{"KEY=Authorization: Key " + srv.key, "URL=" + srv.url, "PATH=" + os.Getenv("PATH")}
+	dir := t.TempDir()
+	for _, step := range console(t, filepath.Join("docs", "assets.md")) {
+		stdout, stderr, err := command(t, dir, env, "bash", "-euo", "pipefail", "-c", step.command)
+		if got := strings.TrimSpace(stdout); err != nil || !looksLike(got, step.output) {
+			t.Fatalf("$ %s\n%v %s\n  got: %s\n want: %s", step.command, err, stderr, got, step.output)
+		}
+		for name, member := range map[string]string{"ASSET": "asset_id", "UPLOAD": "upload_id", "PART": "url"} {
+			if found := regexp.MustCompile(`"` + member + `":("[^"]*")`).FindStringSubmatch(stdout); found != nil {
+				var value string
+				if err := json.Unmarshal([]byte(found[1]), &value); err != nil {
+					t.Fatal(err)
+				}
+				env = append(env, name+"="+value)
+			}
 		}
 	}
 }
