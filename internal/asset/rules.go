@@ -21,6 +21,7 @@ const (
 	MaxTags             = 20 // so that all of them can change in one transaction of DynamoDB's
 	MaxTagBytes         = 64
 	MaxMetadataBytes    = 64 << 10 // as JSON without white space
+	MaxMetadataDepth    = 64       // of objects and lists in one another; what reads JSON has a limit, and not the same one
 )
 
 // CheckOwner refuses what is no owner's name.
@@ -124,16 +125,36 @@ func checkMetadata(metadata json.RawMessage) (json.RawMessage, error) {
 	if len(text) == 0 || string(text) == "null" {
 		return nil, nil
 	}
-	bad := fault.New(fault.CodeInvalidMetadata, "The metadata is not a JSON object of up to 64 KiB.",
+	bad := fault.New(fault.CodeInvalidMetadata, "The metadata is not a JSON object of up to 64 KiB and 64 levels.",
 		`Send "metadata" as an object, such as {"instrument": "LIGO"}, or leave it out.`)
 	if len(text) > 4*MaxMetadataBytes || text[0] != '{' || !utf8.Valid(text) {
 		return nil, bad
 	}
 	var compact bytes.Buffer
-	if err := json.Compact(&compact, text); err != nil || compact.Len() > MaxMetadataBytes {
+	if err := json.Compact(&compact, text); err != nil || compact.Len() > MaxMetadataBytes || depth(compact.Bytes()) > MaxMetadataDepth {
 		return nil, bad
 	}
 	return compact.Bytes(), nil
+}
+
+// depth is how deep objects and lists of a JSON text are in one another.
+func depth(text []byte) int {
+	deepest, now, quoted := 0, 0, false
+	for n := 0; n < len(text); n++ {
+		switch c := text[n]; {
+		case quoted && c == '\\':
+			n++ // what is escaped ends no string
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			now++
+			deepest = max(deepest, now)
+		case c == '}' || c == ']':
+			now--
+		}
+	}
+	return deepest
 }
 
 // shown reports text of several lines that can be shown.

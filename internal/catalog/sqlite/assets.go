@@ -24,11 +24,15 @@ const (
 	selectContent  = `SELECT a.deleted_by IS NULL FROM asset_versions v INDEXED BY asset_versions_by_file CROSS JOIN assets a
 		WHERE v.file_id = ? AND a.number = v.asset AND a.tenant = ?`
 
-	selectOfTenant   = `SELECT id FROM assets INDEXED BY assets_of_tenant WHERE tenant = ? AND id < ? AND deleted_by IS NULL AND version > 0 ORDER BY id DESC LIMIT ?`
-	selectOfOwner    = `SELECT id FROM assets INDEXED BY assets_of_owner WHERE tenant = ? AND owner_type = ? AND owner_id = ? AND id < ? AND deleted_by IS NULL ORDER BY id DESC LIMIT ?`
-	selectOfAlias    = `SELECT id FROM assets INDEXED BY assets_of_alias WHERE tenant = ? AND alias = ? AND alias <> '' AND id < ? ORDER BY id DESC LIMIT ?`
-	selectOfTag      = `SELECT asset_id FROM asset_tags WHERE tenant = ? AND tag = ? AND asset_id < ? ORDER BY asset_id DESC LIMIT ?`
-	selectOfOwnerTag = `SELECT asset_id FROM asset_tags INDEXED BY asset_tags_of_owner WHERE tenant = ? AND owner_type = ? AND owner_id = ? AND tag = ? AND asset_id < ?
+	untag      = `DELETE FROM asset_tags INDEXED BY asset_tags_of_asset WHERE tenant = ? AND asset_id = ?`
+	removeSaid = `DELETE FROM assets WHERE tenant = ? AND id = ? AND version = 0`
+
+	selectOfTenant     = `SELECT id FROM assets INDEXED BY assets_of_tenant WHERE tenant = ? AND id < ? AND deleted_by IS NULL AND version > 0 ORDER BY id DESC LIMIT ?`
+	selectOfOwner      = `SELECT id FROM assets INDEXED BY assets_of_owner WHERE tenant = ? AND owner_type = ? AND owner_id = ? AND id < ? AND deleted_by IS NULL ORDER BY id DESC LIMIT ?`
+	selectOfAlias      = `SELECT id FROM assets INDEXED BY assets_of_alias WHERE tenant = ? AND alias = ? AND alias <> '' AND id < ? ORDER BY id DESC LIMIT ?`
+	selectOfOwnerAlias = selectByAlias + ` AND id < ? ORDER BY id DESC LIMIT ?`
+	selectOfTag        = `SELECT asset_id FROM asset_tags WHERE tenant = ? AND tag = ? AND asset_id < ? ORDER BY asset_id DESC LIMIT ?`
+	selectOfOwnerTag   = `SELECT asset_id FROM asset_tags INDEXED BY asset_tags_of_owner WHERE tenant = ? AND owner_type = ? AND owner_id = ? AND tag = ? AND asset_id < ?
 		ORDER BY asset_id DESC LIMIT ?`
 )
 
@@ -190,7 +194,7 @@ func tagAsset(ctx context.Context, tx *sql.Tx, tenant string, a asset.Asset) err
 }
 
 func untagAsset(ctx context.Context, tx *sql.Tx, tenant, id string) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM asset_tags WHERE tenant = ? AND asset_id = ?`, tenant, id)
+	_, err := tx.ExecContext(ctx, untag, tenant, id)
 	return err
 }
 
@@ -199,7 +203,7 @@ func removeInfo(ctx context.Context, tx *sql.Tx, tenant, fileID string) error {
 	if err := untagAsset(ctx, tx, tenant, fileID); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `DELETE FROM assets WHERE tenant = ? AND id = ? AND version = 0`, tenant, fileID)
+	_, err := tx.ExecContext(ctx, removeSaid, tenant, fileID)
 	return err
 }
 
@@ -304,7 +308,7 @@ func (c *Catalog) ListAssets(ctx context.Context, tenant string, f asset.Filter,
 	case f.Alias != "" && anyOwner:
 		query, arguments = selectOfAlias, []any{tenant, f.Alias}
 	case f.Alias != "":
-		query, arguments = selectByAlias+` AND id < ? ORDER BY id DESC LIMIT ?`, []any{tenant, f.Owner.Type, f.Owner.ID, f.Alias}
+		query, arguments = selectOfOwnerAlias, []any{tenant, f.Owner.Type, f.Owner.ID, f.Alias}
 	case f.Tag != "" && anyOwner:
 		query, arguments = selectOfTag, []any{tenant, f.Tag}
 	case f.Tag != "":
@@ -459,7 +463,12 @@ func (c *Catalog) DeleteAsset(ctx context.Context, del dataset.AssetDeletion) (d
 	return done, nil
 }
 
-const selectGoneAsset = `SELECT owner_type, owner_id, deleted_by FROM assets WHERE tenant = ? AND id = ? AND deleted_by IS NOT NULL`
+const (
+	selectGoneAsset = `SELECT owner_type, owner_id, deleted_by FROM assets WHERE tenant = ? AND id = ? AND deleted_by IS NOT NULL`
+	selectGoneFile  = `SELECT d.id FROM deleted_files f CROSS JOIN datasets d WHERE f.id = ? AND f.deleted_by = ? AND d.number = f.dataset AND d.tenant = ?`
+	selectContents  = `SELECT v.object_key FROM assets a CROSS JOIN asset_versions v WHERE a.tenant = ? AND a.id = ? AND v.asset = a.number
+		ORDER BY v.version DESC LIMIT ?`
+)
 
 // deleteAsset deletes an asset, unless an earlier try of the same request did.
 func (c *Catalog) deleteAsset(ctx context.Context, tx *sql.Tx, del dataset.AssetDeletion) (record.AssetDeleted, error) {
@@ -517,8 +526,7 @@ func deletedBefore(ctx context.Context, tx *sql.Tx, del dataset.AssetDeletion) (
 		return record.AssetDeleted{}, err
 	}
 	var datasetID string
-	err = tx.QueryRowContext(ctx, `SELECT d.id FROM deleted_files f CROSS JOIN datasets d WHERE f.id = ? AND f.deleted_by = ? AND d.number = f.dataset AND d.tenant = ?`,
-		del.AssetID, del.ID, del.Tenant).Scan(&datasetID)
+	err = tx.QueryRowContext(ctx, selectGoneFile, del.AssetID, del.ID, del.Tenant).Scan(&datasetID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return record.AssetDeleted{}, asset.ErrNotFound()
 	}
@@ -527,8 +535,7 @@ func deletedBefore(ctx context.Context, tx *sql.Tx, del dataset.AssetDeletion) (
 
 // objectsOf are the keys of the contents that an asset had.
 func objectsOf(ctx context.Context, tx *sql.Tx, tenant, id string) ([]string, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT v.object_key FROM assets a CROSS JOIN asset_versions v WHERE a.tenant = ? AND a.id = ? AND v.asset = a.number
-		ORDER BY v.version DESC LIMIT ?`, tenant, id, dataset.MaxContentsTold)
+	rows, err := tx.QueryContext(ctx, selectContents, tenant, id, dataset.MaxContentsTold)
 	if err != nil {
 		return nil, err
 	}

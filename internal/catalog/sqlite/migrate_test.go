@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parqueue/parqueue/internal/asset"
 	"github.com/parqueue/parqueue/internal/dataset"
 )
 
@@ -44,6 +45,49 @@ func TestOpenOfALayoutWithoutRecords(t *testing.T) {
 	again, err := c.DeleteFile(t.Context(), dataset.Deletion{ID: "deletion-1", Tenant: "acme", DatasetID: "dataset-1", Name: "b"})
 	if err != nil || again.File.ID != "file-b" || again.File.Position != 1 {
 		t.Errorf("the deletion again: %+v, %v", again, err)
+	}
+}
+
+// Of the layout before there were assets, files are assets and uploads go on.
+func TestOpenOfALayoutWithoutAssets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range append(migrations()[:8:8],
+		"PRAGMA user_version = 8",
+		`INSERT INTO datasets (number, tenant, id, name, created_at, updated_at, files, next_position)
+			VALUES (1, 'acme', 'dataset-1', 'old', '2026-01-02T03:04:05Z', '2026-01-02T03:04:05Z', 1, 1)`,
+		`INSERT INTO files VALUES (1, 0, 'a', 'file-a', 1, 1, '', 'k', '2026-01-02T03:04:05Z')`,
+		`INSERT INTO uploads (tenant, id, dataset_id, file_id, file_name, bytes, part_bytes, checksum, object_key, parts_id, state, created_at, valid_until)
+			VALUES ('acme', 'upload-b', 'dataset-1', 'file-b', 'b', 1, 5242880, '', 'k', 'p', 'open', '2026-01-02T03:04:05Z', 4102444800000000)`,
+	) {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	said, err := c.SetAsset(t.Context(), dataset.AssetUpdate{Tenant: "acme", ID: "file-a", Changes: asset.Changes{Alias: new("x"), Tags: &[]string{"y"}}})
+	if err != nil || said.Owner.ID != "dataset-1" || said.Content.FileName != "a" || said.Revision != 1 {
+		t.Fatalf("got %+v, %v", said, err)
+	}
+	if page, err := c.ListAssets(t.Context(), "acme", asset.Filter{Tag: "y", Alias: "x"}, "", 10); err != nil || len(page.Assets) != 1 || page.Assets[0].ID != "file-a" {
+		t.Errorf("listed %+v, %v", page, err)
+	}
+	u, err := c.Upload(t.Context(), "acme", "upload-b")
+	if err != nil || u.State != dataset.UploadOpen || u.Asset != nil || u.OutsideDatasets() || u.AssetID() != "file-b" {
+		t.Errorf("the upload is %+v, %v", u, err)
+	}
+	if r, err := c.FileRecords(t.Context(), []dataset.FileRef{{Tenant: "acme", FileID: "file-b"}}); err != nil || r[0].State != dataset.FileOpen {
+		t.Errorf("its record is %+v, %v", r, err)
 	}
 }
 

@@ -30,6 +30,21 @@ func TestQueriesUseIndexes(t *testing.T) {
 		selectListed:          "SEARCH files USING PRIMARY KEY (dataset=?)",
 		selectRemaining:       "uploads_by_dataset (tenant=? AND dataset_id=?)",
 		selectGone:            "SEARCH deleted_files USING PRIMARY KEY (dataset=?)",
+		selectAsset:           "(tenant=? AND id=?)",
+		selectGoneAsset:       "(tenant=? AND id=?)",
+		selectVersions:        "SEARCH asset_versions USING PRIMARY KEY (asset=? AND version<?)",
+		selectContents:        "SEARCH v USING PRIMARY KEY (asset=?)",
+		selectContent:         "INDEX asset_versions_by_file (file_id=?)",
+		selectGoneFile:        "SEARCH f USING INDEX deleted_files_by_id (id=?)",
+		selectByAlias:         "assets_by_alias (tenant=? AND owner_type=? AND owner_id=? AND alias=?)",
+		selectOfTenant:        "assets_of_tenant (tenant=? AND id<?)",
+		selectOfOwner:         "assets_of_owner (tenant=? AND owner_type=? AND owner_id=? AND id<?)",
+		selectOfOwnerAlias:    "assets_by_alias (tenant=? AND owner_type=? AND owner_id=? AND alias=?)",
+		selectOfAlias:         "assets_of_alias (tenant=? AND alias=? AND id<?)",
+		selectOfTag:           "SEARCH asset_tags USING PRIMARY KEY (tenant=? AND tag=? AND asset_id<?)",
+		selectOfOwnerTag:      "asset_tags_of_owner (tenant=? AND owner_type=? AND owner_id=? AND tag=? AND asset_id<?)",
+		untag:                 "asset_tags_of_asset (tenant=? AND asset_id=?)",
+		removeSaid:            "(tenant=? AND id=?)",
 	} {
 		plan := c.explain(t, query)
 		if !strings.Contains(plan, want) || strings.Contains(plan, "SCAN") || strings.Contains(plan, "TEMP B-TREE") {
