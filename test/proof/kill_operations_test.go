@@ -30,6 +30,10 @@ type scene struct {
 	removes []string
 	ends    bool // the dataset is gone
 
+	// looks checks, after a kill and before a retry, what no listing of the dataset
+	// shows: all of the operation or nothing of it, and all if it was acknowledged; or nil.
+	looks func(ctx context.Context, c client, acknowledged bool) error
+
 	// after checks what no listing shows, once a retry has succeeded; or nil.
 	after func(ctx context.Context, c client, last answer) error
 

@@ -33,7 +33,7 @@ func TestKillPoints(t *testing.T) {
 			}
 			k.victim = startVictim(t, k.order)
 			t.Cleanup(func() { k.victim.stop() })
-			for _, o := range operations() {
+			for _, o := range slices.Concat(operations(), assetOperations()) {
 				k.tryAll(o)
 			}
 			k.inTheEnd()
@@ -203,6 +203,11 @@ func (k *killer) look(ctx context.Context, id string, s scene, before []row, ack
 	}
 	if err := whole(ctx, c, id, shown); err != nil {
 		return fmt.Errorf("before the retry: %w", err)
+	}
+	if s.looks != nil {
+		if err := s.looks(ctx, c, acknowledged); err != nil {
+			return fmt.Errorf("before the retry: %w", err)
+		}
 	}
 	again, err := s.send(ctx, c)
 	if err != nil {

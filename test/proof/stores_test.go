@@ -61,6 +61,7 @@ type stores struct {
 type catalog interface {
 	dataset.Catalog
 	dataset.Uploads
+	dataset.Assets
 	dataset.Purges
 	dataset.FileRecords
 	dataset.Progress
@@ -73,7 +74,7 @@ func (c cloud) handler(w wiring) http.Handler { return w.api(c.open(w), lambdaht
 func (w wiring) api(s stores, limit int64) http.Handler {
 	w = w.withDefaults()
 	return api.New(api.Config{
-		Service:       dataset.NewService(s.catalog, s.objects, dataset.WithUploads(s.catalog, s.objects), dataset.WithClock(w.now)),
+		Service:       dataset.NewService(s.catalog, s.objects, dataset.WithUploads(s.catalog, s.objects), dataset.WithAssets(s.catalog), dataset.WithClock(w.now)),
 		Principal:     everybody,
 		Log:           w.log,
 		InlineLimit:   limit,
