@@ -75,15 +75,15 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: serve DIR")
 	}
-	url, stop, err := startServer(ts.MkAbs(args[0]))
+	url, stop, err := startServer(ts.MkAbs(args[0]), "127.0.0.1:0")
 	ts.Check(err)
 	ts.Defer(stop)
 	ts.Setenv("URL", url)
 }
 
 // startServer runs `parqueue serve` until stop is called.
-func startServer(dir string) (url string, stop func(), err error) {
-	server := exec.Command("parqueue", "serve", "--quiet", "--listen", "127.0.0.1:0", "--data", dir)
+func startServer(dir, listen string) (url string, stop func(), err error) {
+	server := exec.Command("parqueue", "serve", "--quiet", "--listen", listen, "--data", dir)
 	stdout, err := server.StdoutPipe()
 	if err != nil {
 		return "", nil, err

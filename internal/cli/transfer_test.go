@@ -24,23 +24,29 @@ type machine struct {
 	dir     string
 	env     []string
 	dataset string
+	url     string // of the server
+	key     string
+
+	stopServer func()
 }
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	dir := t.TempDir()
-	url, stop, err := startServer(filepath.Join(dir, "data"))
+	url, stop, err := startServer(filepath.Join(dir, "data"), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(stop)
+	m := &machine{t: t, dir: dir, stopServer: stop}
+	t.Cleanup(func() { m.stopServer() })
 	key, err := os.ReadFile(filepath.Join(dir, "data", "admin.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{t: t, dir: dir, env: append(os.Environ(),
+	m.env = append(os.Environ(),
 		"PARQUEUE_URL="+url, "PARQUEUE_API_KEY="+strings.TrimSpace(string(key)), "PARQUEUE_STATE_DIR="+filepath.Join(dir, "state"),
-		"PARQUEUE_NO_DAEMON=1")}
+		"PARQUEUE_NO_DAEMON=1")
+	m.url, m.key = url, strings.TrimSpace(string(key))
 	m.dataset = strings.TrimSpace(m.must("datasets", "create"))
 	return m
 }

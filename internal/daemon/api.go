@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -236,30 +237,49 @@ func (d *Daemon) getEvents(w http.ResponseWriter, r *http.Request) {
 	watcher := j.watch()
 	defer j.hub.leave(watcher)
 	w.Header().Set("Content-Type", "application/jsonl")
-	control := http.NewResponseController(w)
 	for {
 		select {
 		case <-watcher.wake:
 		case <-r.Context().Done():
+			if d.running.Err() != nil {
+				_ = writeEvents(w, []Event{j.stopping()})
+			}
 			return
 		}
-		for _, e := range watcher.take() {
-			_ = control.SetWriteDeadline(time.Now().Add(lineTime))
-			line, err := json.Marshal(e)
-			if err != nil {
-				return // names and numbers always encode
-			}
-			if _, err := w.Write(append(line, '\n')); err != nil {
-				return // the client has gone
-			}
-			if e.Type == transfer.EventEnd {
-				return
-			}
-		}
-		if control.Flush() != nil {
+		events := watcher.take()
+		ended := slices.ContainsFunc(events, func(e Event) bool { return e.Type == transfer.EventEnd })
+		if writeEvents(w, events) != nil || ended {
 			return
 		}
 	}
+}
+
+// writeEvents writes lines that a client reads at once.
+func writeEvents(w http.ResponseWriter, events []Event) error {
+	control := http.NewResponseController(w)
+	for _, e := range events {
+		_ = control.SetWriteDeadline(time.Now().Add(lineTime))
+		line, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(append(line, '\n')); err != nil {
+			return err // the client has gone
+		}
+	}
+	return control.Flush()
+}
+
+// stopping is the last that a watcher hears of a daemon that ends.
+func (j *job) stopping() Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e := j.eventLocked(transfer.EventState)
+	if e.State == StateRunning {
+		e.State = StateWaiting
+	}
+	e.Error = errorBody(fault.New(fault.CodeUnavailable, "The transfer daemon was stopped.", "`parqueue daemon start` goes on with its transfers, as the next upload or download does."))
+	return e
 }
 
 // postAPI passes a request on to the server.

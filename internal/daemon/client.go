@@ -59,6 +59,8 @@ func Find(ctx context.Context, stateDir string) (*Client, Status, error) {
 	if err != nil {
 		return nil, Status{}, errors.Join(ErrNone, err)
 	}
+	// A daemon that has just begun to listen may not have replaced the file yet.
+	c.Address.PID, c.Address.Version, c.Address.Protocol = status.PID, status.Version, status.Protocol
 	return c, status, nil
 }
 
@@ -208,7 +210,8 @@ func (c *Client) SetLimits(ctx context.Context, l Limits) error {
 // problems.
 const eventLimit = 16 << 20
 
-// Watch tells what happens to a transfer until it has ended, and returns the end.
+// Watch tells what happens to a transfer until it has ended, or waits for the
+// network or for another daemon, and returns that event.
 // Errors: CodeTransferNotFound; CodeUnavailable when the daemon ends before.
 func (c *Client) Watch(ctx context.Context, id string, tell func(Event)) (Event, error) {
 	resp, err := c.send(ctx, http.MethodGet, "/v1/transfers/"+id+"/events", Protocol, nil)
@@ -224,7 +227,7 @@ func (c *Client) Watch(ctx context.Context, id string, tell func(Event)) (Event,
 			return Event{}, errGone(err)
 		}
 		tell(e)
-		if e.Type == transfer.EventEnd {
+		if e.Type == transfer.EventEnd || e.State == StateWaiting && len(e.Error) > 0 {
 			return e, nil
 		}
 	}

@@ -171,10 +171,10 @@ func (d *Daemon) serve(ctx context.Context, listener net.Listener, address Addre
 	finish, cancel := context.WithTimeout(context.Background(), finishWithin)
 	defer cancel()
 	d.halt(errStopping)
-	d.group.Wait()
 	if err := server.Shutdown(finish); err != nil {
 		_ = server.Close()
 	}
+	d.group.Wait()
 	d.log.Info("stopped", "pid", os.Getpid())
 	return err
 }
@@ -243,16 +243,16 @@ func (d *Daemon) goOn(j *job) {
 func (d *Daemon) tidy(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var ended []*job
+	var ended []record
 	for _, j := range d.sortedLocked() {
-		if Ended(j.view().State) {
-			ended = append(ended, j)
+		if r := j.remembered(); Ended(r.State) {
+			ended = append(ended, r)
 		}
 	}
-	for i, j := range ended {
-		if now.Sub(j.record.EndedAt) > keptFor || len(ended)-i > keptMost {
-			delete(d.jobs, j.record.ID)
-			_ = os.Remove(recordFile(d.config.StateDir, j.record.ID))
+	for i, r := range ended {
+		if now.Sub(r.EndedAt) > keptFor || len(ended)-i > keptMost {
+			delete(d.jobs, r.ID)
+			_ = os.Remove(recordFile(d.config.StateDir, r.ID))
 		}
 	}
 }

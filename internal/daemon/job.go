@@ -52,7 +52,14 @@ func (j *job) viewLocked() Transfer {
 	return t
 }
 
-// event is one of the daemon's own: a state or the end.
+// remembered is what is kept of the transfer.
+func (j *job) remembered() record {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.record
+}
+
+// eventLocked is one of the daemon's own: a state or the end.
 func (j *job) eventLocked(kind string) Event {
 	t := j.viewLocked()
 	p := j.now
@@ -236,6 +243,12 @@ func (j *job) verdict(ctx context.Context, err error) (again bool, state string)
 
 // await waits a while for the network; false when the run is stopped meanwhile.
 func (j *job) await(ctx context.Context, why error) bool {
+	var f *fault.Error
+	if errors.As(why, &f) {
+		told := *f
+		told.Hint = "The daemon tries again by itself, every minute. " + f.Hint
+		why = &told
+	}
 	if err := j.set(StateWaiting, why, nil); err != nil {
 		j.d.log.Error("a transfer can't be remembered", "transfer_id", j.record.ID, "error", err.Error())
 	}
@@ -254,10 +267,7 @@ func (j *job) execute(ctx context.Context) (result any, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	j.mu.Lock()
-	r, key := j.record, j.key
-	j.mu.Unlock()
-	server, err := client.New(client.Config{URL: r.Server, Key: key, AllowHTTP: r.AllowHTTP, Transport: j.d.calls})
+	r, server, err := j.server(client.Retry{})
 	if err != nil {
 		return nil, err
 	}
@@ -270,6 +280,15 @@ func (j *job) execute(ctx context.Context) (result any, err error) {
 		return nil, err
 	}
 	return j.move(ctx, engine, r)
+}
+
+// server is a client of the transfer's server, and what the transfer is.
+func (j *job) server(retry client.Retry) (record, *client.Client, error) {
+	j.mu.Lock()
+	r, key := j.record, j.key
+	j.mu.Unlock()
+	c, err := client.New(client.Config{URL: r.Server, Key: key, AllowHTTP: r.AllowHTTP, Transport: j.d.calls, Retry: retry})
+	return r, c, err
 }
 
 // move does what the request says.
@@ -380,10 +399,7 @@ func (j *job) cancel(ctx context.Context, as *client.Config) error {
 	if err := j.sign(as); err != nil {
 		return err
 	}
-	j.mu.Lock()
-	r, key := j.record, j.key
-	j.mu.Unlock()
-	server, err := client.New(client.Config{URL: r.Server, Key: key, AllowHTTP: r.AllowHTTP, Transport: j.d.calls, Retry: briefly()})
+	r, server, err := j.server(briefly())
 	if err != nil {
 		return err
 	}

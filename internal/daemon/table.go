@@ -152,7 +152,7 @@ func (d *Daemon) find(r NewTransfer, server client.Config, profile string) (*job
 		return nil, false, fault.Newf(fault.CodeConflict, "Wait until some are done, or cancel some: `parqueue transfers list` shows them.", "The daemon has %d transfers already.", alive)
 	}
 	j := &job{d: d, key: server.Key, record: record{
-		Version: recordVersion, ID: newID(), Request: r, Server: server.URL, Profile: profile, AllowHTTP: server.AllowHTTP, CreatedAt: time.Now().UTC(),
+		Version: recordVersion, ID: newID(), State: StateRunning, Request: r, Server: server.URL, Profile: profile, AllowHTTP: server.AllowHTTP, CreatedAt: time.Now().UTC(),
 	}}
 	j.now.SecondsLeft = -1
 	d.jobs[j.record.ID] = j
