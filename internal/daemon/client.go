@@ -98,6 +98,9 @@ func (c *Client) send(ctx context.Context, method, path string, protocol int, bo
 	if err != nil {
 		return nil, fmt.Errorf("making a request to the daemon: %w", err)
 	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
 	if protocol != 0 {
 		r.Header.Set(protocolHeader, strconv.Itoa(protocol))
 	}
