@@ -133,7 +133,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{err, c.CommandPath()} })
-	root.AddCommand(newServe(), newAuth(), newDatasets(), newTransfers(), newDaemon(), newKeys(), newDoctor(), newVersion())
+	root.AddCommand(newServe(), newAuth(), newDatasets(), newAssets(), newTransfers(), newDaemon(), newKeys(), newDoctor(), newVersion())
 	return root
 }
 

@@ -1,10 +1,10 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -307,6 +307,15 @@ func (j *job) move(ctx context.Context, engine *transfer.Engine, r record) (any,
 		return engine.Download(ctx, transfer.DownloadRequest{
 			TransferID: r.ID, DatasetID: r.Request.DatasetID, Names: r.Request.Files, Folder: r.Request.To, Overwrite: r.Request.Overwrite,
 		}, j.observe)
+	case KindUploadAsset:
+		return engine.UploadAsset(ctx, transfer.AssetUpload{
+			TransferID: r.ID, Path: r.Request.Path, AssetID: r.Request.AssetID, OwnerType: r.Request.OwnerType, OwnerID: r.Request.OwnerID,
+			Info: r.Request.AssetInfo, PartSize: r.Request.PartSize,
+		}, j.observe)
+	case KindDownloadAsset:
+		return engine.DownloadAsset(ctx, transfer.AssetDownload{
+			TransferID: r.ID, AssetID: r.Request.AssetID, Version: r.Request.Version, Folder: r.Request.To, Overwrite: r.Request.Overwrite,
+		}, j.observe)
 	}
 	return nil, fault.Newf(fault.CodeInvalidRequest, "Start the daemon of the version that knows it.", "%.64q is no kind of transfer.", r.Request.Kind)
 }
@@ -422,7 +431,11 @@ func (j *job) same(r NewTransfer, server string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	mine := j.record.Request
-	return j.record.State != StateDone && j.record.State != StateCancelled && j.record.Server == server &&
-		mine.Kind == r.Kind && mine.DatasetID == r.DatasetID && slices.Equal(mine.Paths, r.Paths) && mine.Order == r.Order &&
-		mine.AnyOrder == r.AnyOrder && slices.Equal(mine.Files, r.Files) && mine.To == r.To && mine.Overwrite == r.Overwrite
+	mine.Limits, r.Limits = nil, nil // which make no other transfer of it
+	if j.record.State == StateDone || j.record.State == StateCancelled || j.record.Server != server {
+		return false
+	}
+	a, err := json.Marshal(mine)
+	b, failed := json.Marshal(r)
+	return err == nil && failed == nil && bytes.Equal(a, b)
 }

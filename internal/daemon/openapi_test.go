@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/getkin/kin-openapi/routers/legacy"
 
 	"github.com/parqueue/parqueue/internal/testtool"
+	"github.com/parqueue/parqueue/internal/transfer"
 )
 
 // described checks requests and answers against docs/daemon.openapi.yaml.
@@ -110,7 +112,8 @@ func TestOpenAPI(t *testing.T) {
 	if end.State != StateFailed || !bytes.Contains(end.Error, []byte(`"problems"`)) {
 		t.Errorf("a path that is not there: %+v", end)
 	}
-	if all, err := r.client.Transfers(ctx); err != nil || len(all) != 4 {
+	r.tryAssets(dir)
+	if all, err := r.client.Transfers(ctx); err != nil || len(all) != 8 {
 		t.Errorf("listed %+v, %v", all, err)
 	}
 	if one, err := r.client.Transfer(ctx, up.ID); err != nil || one.State != StateDone || len(one.Result) == 0 {
@@ -156,6 +159,35 @@ func (d *described) paths() map[string]*openapi3.PathItem {
 	return doc.Paths.Map()
 }
 
+// tryAssets moves assets.
+func (r *running) tryAssets(dir string) {
+	r.t.Helper()
+	first := filepath.Join(dir, "0.parquet")
+	n := NewTransfer{Kind: KindUploadAsset, Path: first, OwnerType: "project", OwnerID: "reports"}
+	n.Title, n.Tags, n.Metadata = "A title", []string{"a"}, json.RawMessage(`{"k": [1]}`)
+	up, end := r.ask(n)
+	var made transfer.AssetUploadResult
+	if err := json.Unmarshal(end.Result, &made); err != nil || end.State != StateDone || made.AssetID == "" || made.Version != 1 {
+		r.t.Fatalf("the upload of an asset ended with %+v, %s", end, end.Error)
+	}
+	if one, err := r.client.Transfer(r.t.Context(), up.ID); err != nil || one.AssetID != made.AssetID {
+		r.t.Errorf("shown %+v, %v", one, err)
+	}
+	_, end = r.ask(NewTransfer{Kind: KindUploadAsset, Path: filepath.Join(dir, "1.parquet"), AssetID: made.AssetID})
+	if err := json.Unmarshal(end.Result, &made); err != nil || made.Version != 2 {
+		r.t.Errorf("new content ended with %+v, %s", end, end.Error)
+	}
+	for version, name := range map[int64]string{1: "0.parquet", 0: "1.parquet"} {
+		to := filepath.Join(dir, "assets")
+		_, end = r.ask(NewTransfer{Kind: KindDownloadAsset, AssetID: made.AssetID, Version: version, To: to})
+		got, err := os.ReadFile(filepath.Join(to, name))
+		want, _ := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !bytes.Equal(got, want) || end.FilesDone != 1 {
+			r.t.Errorf("the download of version %d ended with %+v, %s, %v", version, end, end.Error, err)
+		}
+	}
+}
+
 // tryAPI passes requests on.
 func (r *running) tryAPI(dataset string) {
 	r.t.Helper()
@@ -196,6 +228,9 @@ func (r *running) tryRefusals(plain http.RoundTripper) {
 		{"POST", "/v1/transfers", `{"kind":"upload_dataset","dataset_id":"d","paths":["relative"]}`, "1", 400, "invalid_request"},
 		{"POST", "/v1/transfers", `{"kind":"download_dataset","dataset_id":"d","to":"relative"}`, "1", 400, "invalid_request"},
 		{"POST", "/v1/transfers", `{"kind":"download_dataset","dataset_id":"d","to":"/tmp","server":{"url":"` + shared.url + `"}}`, "1", 400, "invalid_request"},
+		{"POST", "/v1/transfers", `{"kind":"upload_asset","path":"/a"}`, "1", 400, "invalid_request"},
+		{"POST", "/v1/transfers", `{"kind":"upload_asset","path":"a","asset_id":"a"}`, "1", 400, "invalid_request"},
+		{"POST", "/v1/transfers", `{"kind":"download_asset","to":"/tmp"}`, "1", 400, "invalid_request"},
 		{"POST", "/v1/transfers", strings.Repeat(" ", requestLimit+1), "1", 413, "request_too_large"},
 	} {
 		req, err := http.NewRequest(one.method, r.client.base+one.path, strings.NewReader(one.body))

@@ -154,7 +154,7 @@ func Remembered(stateDir string) ([]Transfer, error) {
 func (r *record) view() Transfer {
 	t := Transfer{
 		ID: r.ID, Kind: r.Request.Kind, State: r.State, CreatedAt: r.CreatedAt, Server: r.Server,
-		DatasetID: r.Request.DatasetID, Folder: r.Request.To,
+		DatasetID: r.Request.DatasetID, AssetID: r.assetID(), Folder: r.Request.To,
 		Files: r.Files, FilesDone: r.FilesDone, Bytes: r.Bytes, BytesDone: r.BytesDone, BytesMoved: r.Moved, SecondsLeft: -1,
 		Error: r.Error, Result: r.Result,
 	}
@@ -162,6 +162,20 @@ func (r *record) view() Transfer {
 		t.SecondsLeft = 0
 	}
 	return t
+}
+
+// assetID is the asset's: a new one has an id when its upload is done.
+func (r *record) assetID() string {
+	if r.Request.AssetID != "" || r.Request.Kind != KindUploadAsset || len(r.Result) == 0 {
+		return r.Request.AssetID
+	}
+	var made struct {
+		AssetID string `json:"asset_id"`
+	}
+	if json.Unmarshal(r.Result, &made) != nil {
+		return ""
+	}
+	return made.AssetID
 }
 
 func errState(dir string, cause error) error {

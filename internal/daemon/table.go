@@ -41,10 +41,27 @@ func (r *NewTransfer) check() error {
 		if len(r.Files) > mostFiles {
 			return errField("files", "a million names at most")
 		}
+	case KindUploadAsset:
+		if !filepath.IsAbs(r.Path) {
+			return errField("path", "the absolute path of a file")
+		}
+		if r.AssetID == "" && (r.OwnerType == "" || r.OwnerID == "") {
+			return errField("owner_id", "a name, and owner_type project or collection; or there is an asset_id, which gets new content")
+		}
+		if r.PartSize < 0 {
+			return errField("part_size", "a number of bytes")
+		}
+	case KindDownloadAsset:
+		if !filepath.IsAbs(r.To) {
+			return errField("to", "the absolute path of a folder")
+		}
+		if r.AssetID == "" || r.Version < 0 {
+			return errField("asset_id", "the id of an asset, with or without a version from 1")
+		}
 	default:
-		return errField("kind", "a kind of transfer: upload_dataset or download_dataset")
+		return errField("kind", "a kind of transfer: upload_dataset, download_dataset, upload_asset or download_asset")
 	}
-	if r.DatasetID == "" {
+	if r.DatasetID == "" && (r.Kind == KindUploadDataset || r.Kind == KindDownloadDataset) {
 		return errField("dataset_id", "the id of a dataset")
 	}
 	return checkLimits(r.Limits)

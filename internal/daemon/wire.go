@@ -18,6 +18,8 @@ const protocolHeader = "Parqueue-Protocol"
 const (
 	KindUploadDataset   = "upload_dataset"
 	KindDownloadDataset = "download_dataset"
+	KindUploadAsset     = "upload_asset"
+	KindDownloadAsset   = "download_asset"
 )
 
 // States of a transfer.
@@ -65,6 +67,14 @@ type NewTransfer struct {
 	Files     []string `json:"files,omitempty"` // names; none means all
 	To        string   `json:"to,omitempty"`    // an absolute folder
 	Overwrite bool     `json:"overwrite,omitempty"`
+
+	AssetID   string `json:"asset_id,omitempty"` // of a download, or of an upload of new content
+	Version   int64  `json:"version,omitempty"`  // 0 is the latest
+	Path      string `json:"path,omitempty"`     // an absolute file
+	OwnerType string `json:"owner_type,omitempty"`
+	OwnerID   string `json:"owner_id,omitempty"`
+	PartSize  int64  `json:"part_size,omitempty"`
+	transfer.AssetInfo
 }
 
 // Transfer is a transfer as the daemon shows it.

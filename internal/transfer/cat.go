@@ -21,7 +21,7 @@ func (e *Engine) Cat(ctx context.Context, datasetID string, names []string, w io
 	g := newGate(1, 1)
 	for _, f := range files {
 		var sum checksum.Sum
-		from := &fileURL{client: e.client, dataset: datasetID, file: f}
+		from := &fileURL{locate: e.locateIn(datasetID), file: f}
 		err := e.get(ctx, from, g, 0, f.SizeBytes, f.SizeBytes, io.MultiWriter(w, &sum))
 		var write writeError
 		if errors.As(err, &write) {

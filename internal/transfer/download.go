@@ -59,12 +59,9 @@ func (e *Engine) Download(ctx context.Context, request DownloadRequest, tell Obs
 	if err := checkNames(all); err != nil {
 		return result, err
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // as other programs make folders
-		return result, ofDisk(err, folder)
-	}
-	root, err := os.OpenRoot(folder)
+	root, err := openFolder(folder)
 	if err != nil {
-		return result, ofDisk(err, folder)
+		return result, err
 	}
 	defer root.Close()
 	wanted, err := missing(ctx, root, folder, all, request.Overwrite)
@@ -72,15 +69,31 @@ func (e *Engine) Download(ctx context.Context, request DownloadRequest, tell Obs
 		return result, err
 	}
 	result.Skipped = len(all) - len(wanted)
+	b := batch{
+		transfer:  Transfer{ID: request.TransferID, Kind: KindDownload, Server: e.client.URL(), DatasetID: request.DatasetID, Folder: folder},
+		overwrite: request.Overwrite,
+		locate:    e.locateIn(request.DatasetID),
+	}
 	if len(wanted) > 0 {
-		err = e.fetch(ctx, request, root, wanted, &result, tell)
+		var got fetched
+		got, err = e.fetch(ctx, b, root, wanted, tell)
+		result.TransferID, result.BytesGot, result.Downloaded, result.Bytes = got.id, got.moved, got.files, got.bytes
 	} else {
-		err = e.forgetDownload(request, folder)
+		err = e.forgetFetch(b)
 	}
 	if err != nil {
 		return result, err
 	}
 	return result, writeOrder(root, folder, all)
+}
+
+// openFolder opens a folder to put files in, and makes it if it is not there.
+func openFolder(folder string) (*os.Root, error) {
+	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // as other programs make folders
+		return nil, ofDisk(err, folder)
+	}
+	root, err := os.OpenRoot(folder)
+	return root, ofDisk(err, folder)
 }
 
 // choose lists the files that are wanted, in the dataset's order.
@@ -191,7 +204,7 @@ func writeOrder(root *os.Root, folder string, files []client.File) error {
 // downloadRun is a download that runs.
 type downloadRun struct {
 	engine    *Engine
-	datasetID string
+	locate    locator
 	root      *os.Root
 	folder    string
 	overwrite bool
@@ -201,8 +214,33 @@ type downloadRun struct {
 	meter     *meter
 }
 
+// locator makes a URL of a file's bytes.
+type locator func(context.Context, client.File) (client.Download, error)
+
+// locateIn finds the files of a dataset.
+func (e *Engine) locateIn(datasetID string) locator {
+	return func(ctx context.Context, f client.File) (client.Download, error) {
+		return e.client.Download(ctx, datasetID, f.Name)
+	}
+}
+
+// batch is files that are fetched into one folder.
+type batch struct {
+	transfer  Transfer // without what the files say
+	overwrite bool
+	locate    locator
+}
+
+// fetched is what came of it.
+type fetched struct {
+	id    string
+	files int
+	bytes int64
+	moved int64
+}
+
 // fetch downloads files that are not there.
-func (e *Engine) fetch(ctx context.Context, request DownloadRequest, root *os.Root, files []client.File, result *DownloadResult, tell Observer) error {
+func (e *Engine) fetch(ctx context.Context, b batch, root *os.Root, files []client.File, tell Observer) (got fetched, err error) {
 	var bytes int64
 	ids := make(map[string]bool, len(files))
 	for _, f := range files {
@@ -210,38 +248,37 @@ func (e *Engine) fetch(ctx context.Context, request DownloadRequest, root *os.Ro
 		ids[f.ID] = true
 	}
 	takes := func(memory) bool { return true } // the folder is the transfer's
-	journal, old, err := e.store.begin(Transfer{
-		ID: request.TransferID, Kind: KindDownload, Server: e.client.URL(), DatasetID: request.DatasetID, Folder: result.Folder, Files: len(files), Bytes: bytes,
-	}, takes, func(m memory) []entry { return m.carryChunks(files) })
+	b.transfer.Files, b.transfer.Bytes = len(files), bytes
+	got.id = b.transfer.ID
+	journal, old, err := e.store.begin(b.transfer, takes, func(m memory) []entry { return m.carryChunks(files) })
 	if err != nil {
-		return err
+		return got, err
 	}
-	result.TransferID = journal.ID
+	got.id = journal.ID
 	g := e.newGate(bytes / int64(len(files)))
 	run := &downloadRun{
-		engine: e, datasetID: request.DatasetID, root: root, folder: result.Folder, overwrite: request.Overwrite, journal: journal,
+		engine: e, locate: b.locate, root: root, folder: b.transfer.Folder, overwrite: b.overwrite, journal: journal,
 		chunks: old.chunks, gate: g, meter: startMeter(journal.ID, g, len(files), bytes, tell),
 	}
 	err = run.run(ctx, files)
 	run.meter.end()
-	result.BytesGot, result.Downloaded = run.meter.moved.Load(), run.meter.filesDone
+	got.moved, got.files = run.meter.moved.Load(), run.meter.filesDone
 	if err != nil {
-		return errors.Join(err, journal.close())
+		return got, errors.Join(err, journal.close())
 	}
-	result.Bytes = bytes
+	got.bytes = bytes
 	for id := range old.chunks {
 		if !ids[id] {
 			_ = root.Remove(partialName(id)) // of a file that is not wanted any more
 		}
 	}
-	return journal.remove()
+	return got, journal.remove()
 }
 
-// forgetDownload ends a download of which nothing is left: it was interrupted
-// after its last file.
-func (e *Engine) forgetDownload(request DownloadRequest, folder string) error {
-	err := e.forget(Transfer{ID: request.TransferID, Kind: KindDownload, Server: e.client.URL(), DatasetID: request.DatasetID, Folder: folder},
-		func(memory) bool { return true })
+// forgetFetch ends a download of which nothing is left: it was interrupted after
+// its last file.
+func (e *Engine) forgetFetch(b batch) error {
+	err := e.forget(b.transfer, func(memory) bool { return true })
 	if fault.Is(err, fault.CodeConflict) {
 		return nil // another process downloads other files to the folder
 	}

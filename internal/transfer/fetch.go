@@ -42,7 +42,7 @@ type fetching struct {
 // away and the file fetched once more: its chunks may have been lost with power.
 func (r *downloadRun) file(ctx context.Context, index int, f client.File) error {
 	u := &fetching{index: index, File: f, name: partialName(f.ID), have: r.chunks[f.ID], sums: make([]checksum.Sum, (f.SizeBytes+chunkSize-1)/chunkSize)}
-	u.url = fileURL{client: r.engine.client, dataset: r.datasetID, file: f}
+	u.url = fileURL{locate: r.locate, file: f}
 	u.meter = r.meter.begin(index, f.Name, f.SizeBytes)
 	defer r.meter.leave(u.meter)
 	if !validFileID(f.ID) {
@@ -197,9 +197,8 @@ func (r *downloadRun) put(u *fetching) error {
 
 // fileURL is where a file's bytes are. A URL is good for some minutes.
 type fileURL struct {
-	client  *client.Client
-	dataset string
-	file    client.File
+	locate locator
+	file   client.File
 
 	mu   sync.Mutex
 	url  string
@@ -216,12 +215,12 @@ func (l *fileURL) get(ctx context.Context) (string, error) {
 	if l.url != "" && time.Since(l.from) < fileURLFor {
 		return l.url, nil
 	}
-	d, err := l.client.Download(ctx, l.dataset, l.file.Name)
+	d, err := l.locate(ctx, l.file)
 	if err != nil {
 		return "", err
 	}
 	if d.URL == "" || d.SizeBytes != l.file.SizeBytes || d.Checksum != l.file.Checksum {
-		return "", fault.New(fault.CodeFileChanged, "The dataset has another file with this name now.", "Run the same command again to get that one.")
+		return "", fault.New(fault.CodeFileChanged, "The server has another file under this name now.", "Run the same command again to get that one.")
 	}
 	l.url, l.from = d.URL, time.Now()
 	return l.url, nil

@@ -32,6 +32,9 @@ import (
 const (
 	KindUpload   = "upload"
 	KindDownload = "download"
+
+	KindUploadAsset   = "upload_asset"
+	KindDownloadAsset = "download_asset"
 )
 
 // Transfer is a transfer that has begun and is not done.
@@ -40,6 +43,7 @@ type Transfer struct {
 	Kind      string    `json:"kind"`
 	Server    string    `json:"server"`
 	DatasetID string    `json:"dataset_id"`
+	Asset     string    `json:"asset,omitempty"`  // its id, or the owner of a new one
 	Folder    string    `json:"folder,omitempty"` // that a download fills
 	CreatedAt time.Time `json:"created_at"`
 	Files     int       `json:"files"`
@@ -136,7 +140,9 @@ func (s *journals) begin(t Transfer, takes func(memory) bool, lines func(memory)
 	}
 	t.ID = cmp.Or(t.ID, old.ID, uuid.NewString())
 	t.CreatedAt = time.Now().UTC().Truncate(time.Second)
-	nonce := uuid.NewString()
+	// A transfer with an id of its own that is run once more, for want of knowing
+	// that it was done, begins nothing twice: its keys are the same.
+	nonce := t.ID
 	if old.ID != "" {
 		t.CreatedAt, nonce = old.CreatedAt, old.Nonce
 	}
@@ -193,7 +199,7 @@ func (s *journals) interrupted(t Transfer, takes func(memory) bool) (memory, err
 		return 0
 	})
 	for _, one := range all {
-		if one.Kind != t.Kind || one.Server != t.Server || one.DatasetID != t.DatasetID || one.Folder != t.Folder {
+		if one.Kind != t.Kind || one.Server != t.Server || one.DatasetID != t.DatasetID || one.Asset != t.Asset || one.Folder != t.Folder {
 			continue
 		}
 		m, err := s.read(one.ID)

@@ -151,7 +151,9 @@ func (e *Engine) put(ctx context.Context, url string, body *partReader) (checksu
 	if err != nil {
 		return checksum.Sum{}, errStoreURL()
 	}
-	r.ContentLength = body.file.Size()
+	if r.ContentLength = body.file.Size(); r.ContentLength == 0 {
+		r.Body = http.NoBody // or its length would be one that isn't known
+	}
 	resp, err := e.http.Do(r)
 	sum, failed := body.end()
 	switch {

@@ -57,7 +57,7 @@ func (e *Engine) Upload(ctx context.Context, plan *UploadPlan, tell Observer) (U
 	result.TransferID = journal.ID
 	g := e.newGate(plan.Bytes / int64(plan.Count))
 	run := &uploadRun{
-		engine: e, datasetID: plan.DatasetID, files: files, journal: journal, before: old.uploads, gate: g,
+		engine: e, datasetID: plan.DatasetID, to: datasetDestination{e.client, plan.DatasetID}, files: files, journal: journal, before: old.uploads, gate: g,
 		meter: startMeter(journal.ID, g, len(files), plan.Bytes, tell), complete: make([]string, len(files)), more: make(chan struct{}, 1),
 	}
 	err = run.run(ctx)
@@ -151,10 +151,40 @@ func (e *Engine) abandon(ctx context.Context, uploads []string) {
 	}
 }
 
+// destination is where the files of an upload go.
+type destination interface {
+	// begin creates the upload of a file. It may be repeated with the same key.
+	begin(ctx context.Context, f PlannedFile, key string) (client.Upload, error)
+	// has reports an upload of which nothing is left to do.
+	has(view client.Upload) bool
+	// finish makes the parts whole, if they have the checksum. It may be repeated.
+	finish(ctx context.Context, uploadID, checksum string) error
+}
+
+// datasetDestination takes files that are appended when they are complete.
+type datasetDestination struct {
+	client    *client.Client
+	datasetID string
+}
+
+func (d datasetDestination) begin(ctx context.Context, f PlannedFile, key string) (client.Upload, error) {
+	return d.client.CreateUpload(ctx, client.NewUpload{
+		DatasetID: d.datasetID, FileName: f.Name, SizeBytes: f.SizeBytes, PartSize: partSizeOf(f.SizeBytes), Limit: partsAsked,
+	}, key)
+}
+
+func (d datasetDestination) has(view client.Upload) bool { return view.State == client.UploadComplete }
+
+func (d datasetDestination) finish(ctx context.Context, uploadID, checksum string) error {
+	_, err := d.client.CompleteUpload(ctx, uploadID, checksum)
+	return err
+}
+
 // uploadRun is an upload that runs.
 type uploadRun struct {
 	engine    *Engine
 	datasetID string
+	to        destination
 	files     []PlannedFile
 	journal   *journal
 	before    map[identity]begun
@@ -363,7 +393,7 @@ func (r *uploadRun) join(ctx context.Context, u *uploading) error {
 	if err := u.source.unchanged(u.file); err != nil {
 		return err
 	}
-	_, err = r.engine.client.CompleteUpload(ctx, u.id, whole.String())
+	err = r.to.finish(ctx, u.id, whole.String())
 	if fault.Is(err, fault.CodeUploadIncomplete) || fault.Is(err, fault.CodeUnavailable) {
 		return fault.New(fault.CodeUploadClosed, "The upload was closed meanwhile.", "Run the same command again.").Because(err)
 	}
@@ -422,8 +452,7 @@ func (r *uploadRun) round(ctx context.Context, u *uploading) error {
 	for _, sum := range u.sums {
 		whole = checksum.Join(whole, sum)
 	}
-	_, err = r.engine.client.CompleteUpload(ctx, u.id, whole.String())
-	return err
+	return r.to.finish(ctx, u.id, whole.String())
 }
 
 // key is the Idempotency-Key that a file's upload is created under: the same one
@@ -446,23 +475,23 @@ const (
 // that nothing is left to send.
 func (r *uploadRun) open(ctx context.Context, u *uploading) (done bool, err error) {
 	if u.id == "" {
-		return false, r.create(ctx, u)
+		return r.create(ctx, u)
 	}
 	view, err := r.engine.client.Upload(ctx, u.id, 1, partsListed)
 	if fault.Is(err, fault.CodeUploadNotFound) {
 		u.id, u.try = "", u.try+1
-		return false, r.create(ctx, u)
+		return r.create(ctx, u)
 	}
 	if err != nil {
 		return false, err
 	}
 	switch {
-	case view.State == client.UploadComplete && view.SizeBytes == u.SizeBytes && !u.anew:
+	case r.to.has(view) && view.SizeBytes == u.SizeBytes && !u.anew:
 		r.meter.have(u.meter, u.SizeBytes)
 		return true, nil
 	case view.State != client.UploadOpen || len(view.PartURLs) == 0 || view.SizeBytes != u.SizeBytes:
 		u.id, u.try = "", u.try+1
-		return false, r.create(ctx, u)
+		return r.create(ctx, u)
 	}
 	u.take(view)
 	arrived := view.Parts
@@ -479,21 +508,24 @@ func (r *uploadRun) open(ctx context.Context, u *uploading) (done bool, err erro
 	return false, err
 }
 
-// create begins an upload, and notes it before a byte moves.
-func (r *uploadRun) create(ctx context.Context, u *uploading) error {
-	size := partSizeOf(u.SizeBytes)
-	view, err := r.engine.client.CreateUpload(ctx, client.NewUpload{
-		DatasetID: r.datasetID, FileName: u.Name, SizeBytes: u.SizeBytes, PartSize: size, Limit: partsAsked,
-	}, r.key(u))
+// create begins an upload, and notes it before a byte moves. done means that it
+// was begun before, by a run that was not heard of, and is done.
+func (r *uploadRun) create(ctx context.Context, u *uploading) (done bool, err error) {
+	view, err := r.to.begin(ctx, u.PlannedFile, r.key(u))
 	if err != nil {
-		return err
+		return false, err
+	}
+	if r.to.has(view) && view.SizeBytes == u.SizeBytes {
+		u.id = view.ID
+		r.meter.have(u.meter, u.SizeBytes)
+		return true, nil
 	}
 	if view.State != client.UploadOpen {
-		return fault.New(fault.CodeUploadClosed, "The upload was closed meanwhile.", "Run the same command again.")
+		return false, fault.New(fault.CodeUploadClosed, "The upload was closed meanwhile.", "Run the same command again.")
 	}
 	u.id = view.ID
 	u.take(view)
-	return r.journal.note(entry{Index: u.index, Upload: u.id, Try: u.try}, true)
+	return false, r.journal.note(entry{Index: u.index, Upload: u.id, Try: u.try}, true)
 }
 
 // take takes an open upload in.
