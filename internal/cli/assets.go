@@ -112,9 +112,11 @@ func newAssetsUpload(s *session) *cobra.Command {
 			if m.asJSON {
 				return printJSON(c.OutOrStdout(), result)
 			}
+			if _, err := fmt.Fprintln(c.OutOrStdout(), result.AssetID); err != nil {
+				return err
+			}
 			fmt.Fprintf(c.ErrOrStderr(), "Uploaded %s (%s), version %d.\n", result.FileName, size(result.Bytes), result.Version)
-			_, err = fmt.Fprintln(c.OutOrStdout(), result.AssetID)
-			return err
+			return nil
 		},
 	}
 	m.addFlags(cmd)
@@ -175,9 +177,11 @@ func newAssetsDownload(s *session) *cobra.Command {
 			if result.Skipped {
 				done = "There already:"
 			}
+			if _, err := fmt.Fprintln(c.OutOrStdout(), result.Path); err != nil {
+				return err
+			}
 			fmt.Fprintf(c.ErrOrStderr(), "%s version %d (%s).\n", done, result.Version, size(result.Bytes))
-			_, err = fmt.Fprintln(c.OutOrStdout(), result.Path)
-			return err
+			return nil
 		},
 	}
 	m.addFlags(cmd)

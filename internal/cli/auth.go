@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ func newAuth() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "auth",
 		Short: "Sign in to a server, and out again",
-		Long: "Profiles hold a server's URL and a key to it, in profiles.json in the configuration folder, which only you can read.\n" +
+		Long: "Profiles hold a server's URL and a key to it. The key is in the system's keychain where there is one, and otherwise\n" +
+			"with the URL in profiles.json in the configuration folder, which only you can read.\n" +
 			"PARQUEUE_URL and PARQUEUE_API_KEY win over them.",
 		Args: exactArgs(0, "a subcommand: login, status or logout"),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -33,7 +35,7 @@ func newAuth() *cobra.Command {
 }
 
 func newLogin(s *session) *cobra.Command {
-	var url, keyFile string
+	var url, keyFile, keep string
 	var allowHTTP bool
 	cmd := &cobra.Command{
 		Use:   "login",
@@ -43,6 +45,9 @@ func newLogin(s *session) *cobra.Command {
 			"  pass parqueue | parqueue auth login --url https://… --profile work",
 		Args: exactArgs(0, "no arguments, and the key never on the command line"),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if keep != profile.KeepAuto && keep != profile.KeepKeychain && keep != profile.KeepFile {
+				return usageError{fmt.Errorf("--key-store %q is none of auto, keychain and file", keep), c.CommandPath()}
+			}
 			base, err := client.CheckURL(url, allowHTTP)
 			if err != nil {
 				return err
@@ -63,16 +68,21 @@ func newLogin(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := store.Put(s.name(), profile.Profile{URL: base, Key: key, AllowHTTP: allowHTTP}); err != nil {
+			kept, err := store.Put(s.name(), profile.Profile{URL: base, Key: key, AllowHTTP: allowHTTP}, keep)
+			if err != nil {
 				return err
 			}
 			fmt.Fprintf(c.ErrOrStderr(), "Signed in to %s as tenant %s (%s), profile %q.\n", base, account.Tenant, strings.Join(account.Scopes, ", "), s.name())
+			if kept == profile.KeepKeychain {
+				fmt.Fprintln(c.ErrOrStderr(), "The key is in the system's keychain.")
+			}
 			return nil
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&url, "url", os.Getenv(envURL), "the server's URL")
 	flags.StringVar(&keyFile, "key-file", "", "file that holds the key")
+	flags.StringVar(&keep, "key-store", cmp.Or(os.Getenv(envStore), profile.KeepAuto), "where to keep the key: keychain, file, or auto: the keychain if there is one")
 	flags.BoolVar(&allowHTTP, "allow-http", false, "send the key over plain HTTP to another machine")
 	return cmd
 }

@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Defer(func() { stopDaemon(env) })
+			env.Setenv("PARQUEUE_KEY_STORE", "file") // nobody's own keychain
 			env.Setenv("FIXTURES", filepath.Join(testtool.Root(), "internal", "footer", "testdata"))
 			return nil
 		},

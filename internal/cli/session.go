@@ -9,6 +9,7 @@ import (
 
 	"github.com/parqueue/parqueue/internal/client"
 	"github.com/parqueue/parqueue/internal/fault"
+	"github.com/parqueue/parqueue/internal/keychain"
 	"github.com/parqueue/parqueue/internal/profile"
 )
 
@@ -19,6 +20,7 @@ const (
 	envProfile = "PARQUEUE_PROFILE"
 	envConfig  = "PARQUEUE_CONFIG_DIR"
 	envState   = "PARQUEUE_STATE_DIR"
+	envStore   = "PARQUEUE_KEY_STORE"
 )
 
 // session is who a command speaks as, and to which server.
@@ -50,7 +52,7 @@ func (s *session) store() (profile.Store, error) {
 		}
 		dir = filepath.Join(base, "parqueue")
 	}
-	return profile.Store{Path: filepath.Join(dir, "profiles.json")}, nil
+	return profile.Store{Path: filepath.Join(dir, "profiles.json"), Keychain: keychain.System{}}, nil
 }
 
 // identity is who is signed in, and where that is from.

@@ -221,8 +221,12 @@ func (d *Daemon) load() error {
 			Files: r.Files, FilesDone: r.FilesDone, Bytes: r.Bytes, BytesDone: r.BytesDone, BytesMoved: r.Moved, SecondsLeft: -1,
 		}}
 		d.jobs[r.ID] = j
-		if r.State == StateRunning || r.State == StateWaiting {
+		switch {
+		case r.State != StateRunning && r.State != StateWaiting:
+		case r.Profile == "":
 			d.goOn(j)
+		default: // a keychain may take its time
+			d.group.Go(func() { d.goOn(j) })
 		}
 	}
 	d.tidy(time.Now())

@@ -38,8 +38,8 @@ func (d *Daemon) listen(ctx context.Context) (net.Listener, Address, error) {
 		listener, address.Socket, err = listenSocket(ctx, d.config.StateDir)
 	}
 	if err != nil {
-		return nil, address, fault.New(fault.CodeInvalidRequest, "Name another folder with PARQUEUE_STATE_DIR, or do without the daemon with --no-daemon.",
-			"The transfer daemon finds no place to listen at.").Because(err)
+		return nil, address, fault.New(fault.CodeInvalidRequest, "The transfer daemon finds no place to listen at.",
+			"Name another folder with PARQUEUE_STATE_DIR, or do without the daemon with --no-daemon.").Because(err)
 	}
 	text, err := json.Marshal(address)
 	if err == nil {

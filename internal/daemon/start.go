@@ -181,5 +181,5 @@ func whyEnded(said io.ReadSeeker, err error) error {
 }
 
 func errStart(cause error) error {
-	return fault.New(fault.CodeUnavailable, "Do without it with --no-daemon, or see what `parqueue daemon run` says.", "The transfer daemon can't be started.").Because(cause)
+	return fault.New(fault.CodeUnavailable, "The transfer daemon can't be started.", "Do without it with --no-daemon, or see what `parqueue daemon run` says.").Because(cause)
 }

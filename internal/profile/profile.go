@@ -1,10 +1,12 @@
 // Package profile keeps which servers a person is signed in to: a URL and a key
-// under a name, in a file that its owner alone can read.
+// under a name, in a file that its owner alone can read. The key itself is in the
+// system's keychain where there is one.
 //
 // The package needs no IAM actions.
 package profile
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,12 +25,30 @@ const Default = "default"
 // Profile is a server and the key to it.
 type Profile struct {
 	URL       string `json:"url"`
-	Key       string `json:"key"`
+	Key       string `json:"key,omitempty"`
+	Keychain  string `json:"keychain,omitempty"`   // the account that has the key, when the file hasn't
 	AllowHTTP bool   `json:"allow_http,omitempty"` // send the key over plain HTTP
 }
 
+// Keychain keeps secrets under accounts; see package keychain.
+type Keychain interface {
+	Set(account, secret string) error
+	Get(account string) (string, error)
+	Delete(account string) error
+}
+
+// Where a key is kept.
+const (
+	KeepAuto     = "auto"     // in the keychain if there is one, else in the file
+	KeepKeychain = "keychain" // there, or not at all
+	KeepFile     = "file"
+)
+
 // Store is a file of profiles.
-type Store struct{ Path string }
+type Store struct {
+	Path     string
+	Keychain Keychain // nil for none
+}
 
 // content is the file.
 type content struct {
@@ -49,29 +69,89 @@ func CheckName(text string) error {
 	return nil
 }
 
-// Get returns a profile; ok is false when there is none.
-// Errors: CodeInvalidRequest for a file that can't be read or that others can.
+// Get returns a profile with its key; ok is false when there is none.
+// Errors: CodeInvalidRequest for a file that can't be read or that others can;
+// CodeUnauthorized when the keychain doesn't give the key.
 func (s Store) Get(name string) (p Profile, ok bool, err error) {
 	c, err := s.read()
 	if err != nil {
 		return Profile{}, false, err
 	}
 	p, ok = c.Profiles[name]
+	if p.Keychain == "" {
+		return p, ok, nil
+	}
+	err = errors.New("it isn't used here")
+	if s.Keychain != nil {
+		p.Key, err = s.Keychain.Get(p.Keychain)
+	}
+	if err != nil {
+		return Profile{}, false, fault.Newf(fault.CodeUnauthorized,
+			"Unlock the keychain, or sign in again with `parqueue auth login --key-store file`; PARQUEUE_URL and PARQUEUE_API_KEY do without.",
+			"The key of the profile %q is in the keychain, which doesn't give it.", name).Because(err)
+	}
 	return p, ok, nil
 }
 
-// Put adds a profile, or replaces it.
-// Errors: as for Get, and CodeInvalidRequest when the file can't be written.
-func (s Store) Put(name string, p Profile) error {
+// Put adds a profile, or replaces it, and keeps its key where keep says. It tells
+// where that is: KeepKeychain or KeepFile.
+// Errors: as for Get, and CodeInvalidRequest when the file can't be written, or the
+// keychain doesn't take what is to be kept nowhere else.
+func (s Store) Put(name string, p Profile, keep string) (kept string, err error) {
 	if err := CheckName(name); err != nil {
-		return err
+		return "", err
 	}
 	c, err := s.read()
 	if err != nil {
-		return err
+		return "", err
+	}
+	old := c.Profiles[name]
+	if kept, err = s.keep(name, &p, old, keep); err != nil {
+		return "", err
 	}
 	c.Profiles[name] = p
-	return s.write(c)
+	if err := s.write(c); err != nil {
+		return "", err
+	}
+	if old.Keychain != "" && old.Keychain != p.Keychain && s.Keychain != nil {
+		_ = s.Keychain.Delete(old.Keychain) // it belongs to nobody any more
+	}
+	return kept, nil
+}
+
+// keep puts the key of a profile into the keychain, if it is to be there.
+func (s Store) keep(name string, p *Profile, old Profile, keep string) (kept string, err error) {
+	if keep == KeepFile || s.Keychain == nil && keep == KeepAuto {
+		return KeepFile, nil
+	}
+	err = errors.New("it isn't used here")
+	account := old.Keychain
+	if account == "" {
+		account = name + "-" + rand.Text()[:8] // of another configuration folder there may be one with the same name
+	}
+	if s.Keychain != nil {
+		err = s.try(account, p.Key)
+	}
+	switch {
+	case err == nil:
+		p.Keychain, p.Key = account, ""
+		return KeepKeychain, nil
+	case keep == KeepAuto:
+		return KeepFile, nil
+	}
+	return "", fault.New(fault.CodeInvalidRequest, "The keychain doesn't take the key.", "Unlock it, or keep the key in a file that only you can read, with --key-store file.").Because(err)
+}
+
+// try keeps a key and sees that it comes back.
+func (s Store) try(account, key string) error {
+	if err := s.Keychain.Set(account, key); err != nil {
+		return err
+	}
+	back, err := s.Keychain.Get(account)
+	if err == nil && back != key {
+		err = errors.New("another key came back")
+	}
+	return err
 }
 
 // Delete removes a profile, and reports whether there was one.
@@ -81,8 +161,14 @@ func (s Store) Delete(name string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if _, ok := c.Profiles[name]; !ok {
+	p, ok := c.Profiles[name]
+	if !ok {
 		return false, nil
+	}
+	if p.Keychain != "" && s.Keychain != nil {
+		if err := s.Keychain.Delete(p.Keychain); err != nil {
+			return false, fault.Newf(fault.CodeInvalidRequest, "Unlock it and sign out again, or revoke the key.", "The keychain doesn't let go of the key of the profile %q.", name).Because(err)
+		}
 	}
 	delete(c.Profiles, name)
 	return true, s.write(c)
