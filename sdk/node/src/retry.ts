@@ -1,0 +1,71 @@
+import { setTimeout as wait } from 'node:timers/promises'
+
+/**
+ * How what failed is tried again: after waits that grow and are drawn at random,
+ * so that many clients don't come back at once. Times are in milliseconds.
+ */
+export interface RetryOptions {
+  /** Upper bound of the first wait (200). */
+  first?: number
+  /** Upper bound of every wait (15,000). */
+  most?: number
+  /** From the first failure on; after it no new try begins (300,000). */
+  patience?: number
+}
+
+/** RetryOptions with everything said. */
+export type RetryPolicy = Required<RetryOptions>
+
+/** A laptop that is carried to another room goes on; a server that is gone is given up after minutes. */
+export const usualRetry: RetryPolicy = { first: 200, most: 15_000, patience: 300_000 }
+
+/** Marks an error after which the same may be tried again. */
+export class Again extends Error {
+  readonly error: unknown
+  /** To wait at least, in milliseconds. */
+  readonly after: number
+  /** Tries in all. */
+  readonly tries: number
+
+  constructor(error: unknown, { after = 0, tries = Infinity } = {}) {
+    super('to be tried again', { cause: error })
+    this.error = error
+    this.after = after
+    this.tries = tries
+  }
+}
+
+/**
+ * Calls `attempt` until it succeeds, fails with an error that isn't marked by
+ * Again, or the patience or the signal ends. The error is the last one without
+ * its mark, or the signal's reason.
+ */
+export async function retrying<T>(policy: RetryPolicy, signal: AbortSignal | undefined, attempt: () => Promise<T>): Promise<T> {
+  let bound = policy.first
+  let failingSince: number | undefined
+  for (let tries = 1; ; tries++) {
+    signal?.throwIfAborted()
+    try {
+      return await attempt()
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (!(error instanceof Again)) throw error
+      const now = Date.now()
+      failingSince ??= now
+      const pause = Math.max(Math.random() * bound, error.after)
+      if (now + pause - failingSince > policy.patience || tries >= error.tries) throw error.error
+      await sleep(pause, signal)
+      bound = Math.min(2 * bound, policy.most)
+    }
+  }
+}
+
+/** Waits; ends with the signal's reason. */
+export async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  try {
+    await wait(milliseconds, undefined, signal ? { signal } : {})
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw error
+  }
+}
