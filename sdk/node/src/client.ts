@@ -1,14 +1,14 @@
-import { basename, join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { ReadableStream } from 'node:stream/web'
 import { DirectApi, HttpApi, newKey, type Answer, type Api, type Credentials } from './api.js'
 import { findCredentials, type Identity } from './credentials.js'
 import type { Core } from './core.js'
 import { Daemon, DaemonApi, DaemonTransfers, runBinary, type ServerChoice } from './daemon.js'
-import { Datasets, type CallOptions } from './datasets.js'
-import { RemoteFile, exists, fetchTo, inTheWay, locatedIn, streamOf, wholeOf, type ByteRange, type Locate } from './download.js'
+import { Datasets, listing, type CallOptions } from './datasets.js'
+import { RemoteFile, exists, fetchTo, inTheWay, locatedIn, placeOf, sameAs, streamOf, wholeOf, type ByteRange, type Locate } from './download.js'
 import { ParqueueError } from './errors.js'
 import { Gate } from './gate.js'
-import { camel, defined, type Asset, type OwnerType } from './records.js'
+import { camel, defined, type Asset, type AssetContent, type Listing, type OwnerType } from './records.js'
 import { usualRetry, type RetryOptions, type RetryPolicy } from './retry.js'
 import { openSource, type Source } from './source.js'
 import { Store } from './store.js'
@@ -75,13 +75,23 @@ export interface AssetUploadOptions extends AssetFields, TransferOptions {
   onUpload?: ((upload: { fileName: string, uploadId: string }) => void) | undefined
 }
 
+/** Which assets to list. */
+export interface AssetFilter {
+  ownerType?: OwnerType | undefined
+  ownerId?: string | undefined
+  tag?: string | undefined
+  alias?: string | undefined
+}
+
 /** An asset that was uploaded. */
 export interface AssetUpload {
   transferId: string
   assetId: string
   version: number
   fileName: string
-  sizeBytes: number
+  uploadedBytes: number
+  /** By this run; more than it had to when parts were sent again. */
+  sentBytes: number
 }
 
 /** Which content of an asset. */
@@ -102,7 +112,14 @@ export interface AssetDownloadOptions extends AssetVersion, TransferOptions {
 export interface AssetDownload {
   transferId: string
   assetId: string
-  files: { path: string, sizeBytes: number }[]
+  version: number
+  /** Where it is now. */
+  path: string
+  sizeBytes: number
+  /** It was there, with the same checksum. */
+  skipped: boolean
+  /** By this run. */
+  receivedBytes: number
 }
 
 /**
@@ -231,7 +248,7 @@ export class Client {
           complete: async (upload_id, checksum) => uploadIn((await this.#core.api.call('complete-upload', { request: { upload_id, checksum }, idempotencyKey: newKey(), signal: run.signal })).body),
         })
         run.meter.fileDone(fileName)
-        return { transferId: run.meter.transferId, assetId: String(row.assetId), version: Number((row as { version?: unknown }).version), fileName, sizeBytes: content.size }
+        return { transferId: run.meter.transferId, assetId: String(row.assetId), version: row.version ?? 1, fileName, uploadedBytes: content.size, sentBytes: run.meter.bytesMoved }
       } finally {
         await content.close()
       }
@@ -244,23 +261,32 @@ export class Client {
     const { version, overwrite = false } = options
     const { daemon, transfers, direct, engine } = this.#core
     if (daemon) {
-      const result = await daemon.transfers.run<{ transferId: string, files?: Record<string, unknown>[] }>(defined({ kind: 'download_asset', asset_id: assetId, to: folder, version, overwrite }) as { kind: 'download_asset' }, options)
-      return { transferId: result.transferId, assetId, files: (result.files ?? []).map((file) => ({ path: String(file.path), sizeBytes: Number(file.size_bytes) })) }
+      return await daemon.transfers.run<AssetDownload>(defined({ kind: 'download_asset', asset_id: assetId, to: folder, version, overwrite }) as { kind: 'download_asset' }, options)
     }
     return await transfers.run({ kind: 'download_asset', assetId, server: direct?.url }, options, async (run) => {
-      const { fileName } = await this.getMetadata(assetId, { signal: run.signal })
-      if (basename(fileName) !== fileName || fileName === '' || fileName === '.' || fileName === '..') throw new ParqueueError('invalid_file_name', `${JSON.stringify(fileName)} can't be the name of a file here.`)
-      const path = join(folder, fileName)
-      if (!overwrite && await exists(path)) throw inTheWay(path)
-      const file = new RemoteFile(this.#locate(assetId, version))
-      const { sizeBytes } = await file.where(run.signal)
+      const content = await this.#content(assetId, version, run.signal)
+      const path = placeOf(folder, content.fileName)
       run.meter.files = 1
-      run.meter.bytes = sizeBytes
-      run.meter.fileName = fileName
-      await fetchTo(engine, run, file, path, overwrite)
-      run.meter.fileDone(fileName)
-      return { transferId: run.meter.transferId, assetId, files: [{ path, sizeBytes }] }
+      run.meter.bytes = content.sizeBytes
+      run.meter.fileName = content.fileName
+      const skipped = await sameAs(path, content)
+      if (skipped) {
+        run.meter.have(content.sizeBytes)
+      } else {
+        if (!overwrite && await exists(path)) throw inTheWay(path)
+        await fetchTo(engine, run, new RemoteFile(this.#locate(assetId, content.version)), path, overwrite)
+      }
+      run.meter.fileDone(content.fileName)
+      return { transferId: run.meter.transferId, assetId, version: content.version, path, sizeBytes: content.sizeBytes, skipped, receivedBytes: run.meter.bytesMoved }
     })
+  }
+
+  /** A version of an asset's content, the latest by default. */
+  async #content(assetId: string, version: number | undefined, signal: AbortSignal): Promise<AssetContent> {
+    for await (const content of this.assetVersions(assetId, { signal })) {
+      if (version === undefined || content.version === version) return content
+    }
+    throw new ParqueueError('asset_not_found', `The asset has no version ${version}.`, { hint: 'assetVersions lists them.' })
   }
 
   /** An asset's content as a stream. The checksum of all of it is verified before the stream ends. */
@@ -286,7 +312,22 @@ export class Client {
   /** Changes what is said of an asset: null clears, and what is left out stays. With the etag that getMetadata gave as ifMatch it fails with 412 when it changed meanwhile. */
   async setMetadata(assetId: string, { title, description, alias, tags, metadata }: AssetFields, { ifMatch, signal }: CallOptions & { ifMatch?: string | undefined } = {}): Promise<Asset> {
     const request = defined({ asset_id: assetId, title, description, alias, tags, metadata })
-    return assetIn(await this.#core.api.call('set-asset-metadata', { request, signal, ...(ifMatch === undefined ? {} : { ifMatch }) }))
+    return assetIn(await this.#core.api.call('set-asset-metadata', { request, idempotencyKey: newKey(), signal, ...(ifMatch === undefined ? {} : { ifMatch }) }))
+  }
+
+  /** Assets, newest first: of an owner, with a tag or an alias, or all that are in no dataset. */
+  listAssets({ ownerType, ownerId, tag, alias, signal }: AssetFilter & CallOptions = {}): Listing<Asset> {
+    return listing<Asset>(this.#core.api, 'list-assets', 'assets', { owner_type: ownerType, owner_id: ownerId, tag, alias }, signal)
+  }
+
+  /** The versions of an asset's content, the latest first. */
+  assetVersions(assetId: string, { signal }: CallOptions = {}): Listing<AssetContent> {
+    return listing<AssetContent>(this.#core.api, 'list-asset-versions', 'versions', { asset_id: assetId }, signal)
+  }
+
+  /** Deletes an asset with all its versions. A file of a dataset is taken out of it. */
+  async assetDelete(assetId: string, { signal }: CallOptions = {}): Promise<void> {
+    await this.#core.api.call('delete-asset', { request: { asset_id: assetId }, idempotencyKey: newKey(), signal })
   }
 
   /** The daemon's transfers, or those of this client without it: what runs, and what ended a while ago. */

@@ -1,10 +1,10 @@
 import { resolve, join } from 'node:path'
-import { mkdir, open, stat, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import type { ReadableStream } from 'node:stream/web'
-import { newKey } from './api.js'
+import { newKey, type Api } from './api.js'
 import { Checksum } from './checksum.js'
 import type { Core } from './core.js'
-import { RemoteFile, exists, fetchTo, inTheWay, locatedIn, onDisk, streamOf, wholeOf, type ByteRange, type Locate, type Located } from './download.js'
+import { RemoteFile, exists, fetchTo, inTheWay, locatedIn, onDisk, placeOf, sameAs, streamOf, wholeOf, type ByteRange, type Locate, type Located } from './download.js'
 import { ParqueueError } from './errors.js'
 import { filesAt } from './folder.js'
 import { forEach } from './gate.js'
@@ -128,7 +128,7 @@ export class Datasets {
 
   /** The datasets, newest first. */
   list({ signal }: CallOptions = {}): Listing<Dataset> {
-    return new Listing(() => this.#pages<Dataset>('list-datasets', 'datasets', { limit: datasetsPage }, signal))
+    return listing<Dataset>(this.#core.api, 'list-datasets', 'datasets', { limit: datasetsPage }, signal)
   }
 
   /** One dataset. */
@@ -149,7 +149,7 @@ export class Datasets {
 
   /** A dataset's files, in order. */
   files(datasetId: string, { signal }: CallOptions = {}): Listing<DatasetFile> {
-    return new Listing(() => this.#pages<DatasetFile>('list-dataset-files', 'files', { dataset_id: datasetId, fields: fileFields, limit: filesPage }, signal))
+    return listing<DatasetFile>(this.#core.api, 'list-dataset-files', 'files', { dataset_id: datasetId, fields: fileFields, limit: filesPage }, signal)
   }
 
   /**
@@ -194,15 +194,6 @@ export class Datasets {
     return async (signal) => locatedIn(await this.#core.api.call('download-from-dataset', { request, signal }))
   }
 
-  async * #pages<T>(endpoint: string, rows: string, request: Record<string, unknown>, signal: AbortSignal | undefined): AsyncGenerator<T[]> {
-    for (let cursor: unknown; ;) {
-      const { body } = await this.#core.api.call(endpoint, { request: defined({ ...request, cursor }), signal })
-      yield camelRows<T>(body[rows])
-      cursor = body.next_cursor
-      if (typeof cursor !== 'string' || cursor === '') return
-    }
-  }
-
   /**
    * Appends files in the order given, whatever order their bytes arrive in: the
    * dataset always has a prefix of the list. A path of a folder stands for the
@@ -236,8 +227,7 @@ export class Datasets {
       meter.bytes = rows.reduce((sum, row) => sum + row.sizeBytes, 0)
       let skipped = 0
       await forEach(rows, filesAtOnce, run.signal, async (row, signal) => {
-        if (!plainName(row.fileName)) throw new ParqueueError('invalid_file_name', `${JSON.stringify(row.fileName)} can't be the name of a file here.`)
-        const path = join(folder, row.fileName)
+        const path = placeOf(folder, row.fileName)
         if (await sameAs(path, row)) {
           skipped++
           meter.have(row.sizeBytes)
@@ -257,6 +247,18 @@ export class Datasets {
   }
 }
 
+/** The rows of an endpoint, page by page. */
+export function listing<T>(api: Api, endpoint: string, rows: string, request: Record<string, unknown>, signal: AbortSignal | undefined): Listing<T> {
+  return new Listing(async function * () {
+    for (let cursor: unknown; ;) {
+      const { body } = await api.call(endpoint, { request: defined({ ...request, cursor }), signal })
+      yield camelRows<T>(body[rows])
+      cursor = body.next_cursor
+      if (typeof cursor !== 'string' || cursor === '') return
+    }
+  })
+}
+
 /** The files of a listing that are wanted, in the listing's order. */
 function chosen(rows: DatasetFile[], names: string[]): DatasetFile[] {
   const wanted = new Set(names)
@@ -264,25 +266,6 @@ function chosen(rows: DatasetFile[], names: string[]): DatasetFile[] {
   const [missing] = wanted
   if (missing !== undefined) throw new ParqueueError('file_not_found', `The dataset has no file ${JSON.stringify(missing)}.`, { hint: 'files() lists them.' })
   return found
-}
-
-function plainName(name: string): boolean {
-  return name !== '' && name !== '.' && name !== '..' && !/[/\\\0]/.test(name)
-}
-
-/** Whether a path has a file already, by its size and checksum. */
-async function sameAs(path: string, row: DatasetFile): Promise<boolean> {
-  const there = await stat(path).catch(() => undefined)
-  if (!there?.isFile() || there.size !== row.sizeBytes) return false
-  const file = await open(path, 'r')
-  try {
-    const sum = new Checksum()
-    const buffer = Buffer.allocUnsafe(256 << 10)
-    for (let read = 1; read > 0; sum.update(buffer.subarray(0, read))) read = (await file.read(buffer, 0, buffer.length, null)).bytesRead
-    return sum.toString() === row.checksumCrc64nvme
-  } finally {
-    await file.close()
-  }
 }
 
 /** A file of an upload. */
@@ -442,13 +425,8 @@ class DatasetUploading {
     const names = new Set(items.map((item) => item.name))
     const begun = new Map<string, Upload[]>()
     for (const state of ['complete', 'open']) {
-      for (let cursor: unknown; ;) {
-        const { body } = await this.core.api.call('list-uploads', { request: defined({ dataset_id: this.datasetId, state, limit: uploadsPage, cursor }), signal: this.flow.signal })
-        for (const row of camelRows<Upload>(body.uploads)) {
-          if (names.has(row.fileName)) begun.set(row.fileName, [...begun.get(row.fileName) ?? [], row])
-        }
-        cursor = body.next_cursor
-        if (typeof cursor !== 'string' || cursor === '') break
+      for await (const row of listing<Upload>(this.core.api, 'list-uploads', 'uploads', { dataset_id: this.datasetId, state, limit: uploadsPage }, this.flow.signal)) {
+        if (names.has(row.fileName)) begun.set(row.fileName, [...begun.get(row.fileName) ?? [], row])
       }
     }
     return begun

@@ -220,6 +220,28 @@ export async function exists(path: string): Promise<boolean> {
   return await stat(path).then(() => true, () => false)
 }
 
+/** The path of a file that the server names: in the folder, whatever the server says. */
+export function placeOf(folder: string, name: string): string {
+  if (name === '' || name === '.' || name === '..' || /[/\\\0]/.test(name)) {
+    throw new ParqueueError('invalid_file_name', `${JSON.stringify(name)} can't be the name of a file here.`)
+  }
+  return join(folder, name)
+}
+
+/** Whether a path has a file already, by its size and checksum. */
+export async function sameAs(path: string, file: { sizeBytes: number, checksumCrc64nvme: string }): Promise<boolean> {
+  const there = await stat(path).catch(() => undefined)
+  if (!there?.isFile() || there.size !== file.sizeBytes) return false
+  return await onDisk(path, async () => {
+    const handle = await open(path, 'r')
+    try {
+      return (await sumOf(handle, 0, file.sizeBytes)).toString() === file.checksumCrc64nvme
+    } finally {
+      await handle.close()
+    }
+  })
+}
+
 /** The error of a download whose place is taken. */
 export function inTheWay(path: string): ParqueueError {
   return new ParqueueError('file_exists', `${path} is another file.`, { hint: 'Move it away, or set overwrite.' })

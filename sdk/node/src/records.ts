@@ -48,19 +48,30 @@ export interface Asset {
   assetId: string
   ownerType: OwnerType
   ownerId: string
-  title: string | null
-  description: string | null
-  alias: string | null
+  /** The file's name where nothing else was said. */
+  title: string
+  description: string
+  alias: string
   tags: string[]
-  metadata: Record<string, unknown> | null
+  /** Not in listings. */
+  metadata?: Record<string, unknown>
   fileName: string
   sizeBytes: number
   checksumCrc64nvme: string
   version: number
   createdAt: string
   updatedAt: string
-  /** Changes with every change of what is said of it; see setMetadata's ifMatch. */
-  etag?: string
+  /** Changes with every change of the asset; see setMetadata's ifMatch. */
+  etag: string
+}
+
+/** A version of an asset's content. */
+export interface AssetContent {
+  version: number
+  fileName: string
+  sizeBytes: number
+  checksumCrc64nvme: string
+  createdAt: string
 }
 
 /** Who an asset belongs to. A collection with a dataset's id is that dataset. */

@@ -7,6 +7,8 @@ export interface Upload {
   uploadId: string
   /** The asset's id, of an upload of an asset. */
   assetId?: string
+  /** Of an asset's content, once complete. */
+  version?: number
   fileName: string
   sizeBytes: number
   partSize: number

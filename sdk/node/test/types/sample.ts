@@ -19,7 +19,7 @@ export async function all(signal: AbortSignal): Promise<void> {
   for await (const chunk of client.datasets.stream(dataset.datasetId, 'x')) console.log(chunk.length + bytes.length)
   const { assetId } = await client.assetUpload('model.bin', { ownerType: 'project', ownerId: 'p', title: 'A', tags: ['x'], metadata: { a: [1] } })
   const asset = await client.getMetadata(assetId)
-  await client.setMetadata(assetId, { title: null }, asset.etag === undefined ? {} : { ifMatch: asset.etag })
+  await client.setMetadata(assetId, { title: null }, { ifMatch: asset.etag })
   await client.assetDownload(assetId, { to: '.', version: 1 })
   const transfers: Transfer[] = await client.listTransfers()
   await client.pauseTransfer(transfers[0]?.transferId ?? '', { signal })
