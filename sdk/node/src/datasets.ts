@@ -9,6 +9,7 @@ import { ParqueueError } from './errors.js'
 import { filesAt } from './folder.js'
 import { forEach } from './gate.js'
 import { Listing, camel, camelRows, defined, type Dataset, type DatasetDeletion, type DatasetFile } from './records.js'
+import { joinSignals } from './signals.js'
 import { openSource, sizeOf, type Content, type Source } from './source.js'
 import type { TransferOptions } from './transfers.js'
 import { partSizeOf, sendFile, type Run } from './upload.js'
@@ -157,20 +158,26 @@ export class Datasets {
    * some minutes. URLs are made as the listing is read, a few ahead.
    */
   open(datasetId: string, { signal }: CallOptions = {}): Listing<OpenFile> {
-    const located = async (file: DatasetFile): Promise<OpenFile> => {
-      const { url, expiresAt } = await this.#locate(datasetId, file.fileName)(signal)
+    const located = async (file: DatasetFile, joined: AbortSignal): Promise<OpenFile> => {
+      const { url, expiresAt } = await this.#locate(datasetId, file.fileName)(joined)
       return { ...file, url, expiresAt }
     }
     const files = this.files(datasetId, { signal })
     return new Listing(async function * () {
-      const ahead: Promise<OpenFile>[] = []
-      for await (const file of files) {
-        const next = located(file)
-        next.catch(() => undefined) // it is told in its turn
-        ahead.push(next)
-        if (ahead.length === urlsAhead) yield [await ahead.shift()!]
+      const joined = joinSignals([signal])
+      try {
+        const ahead: Promise<OpenFile>[] = []
+        for await (const file of files) {
+          const next = located(file, joined.signal)
+          next.catch(() => undefined) // it is told in its turn
+          ahead.push(next)
+          if (ahead.length === urlsAhead) yield [await ahead.shift()!]
+        }
+        for (const next of ahead) yield [await next]
+      } finally {
+        joined.release()
+        joined.abort() // of what was asked for ahead, when the reader leaves early
       }
-      for (const next of ahead) yield [await next]
     })
   }
 

@@ -1,3 +1,4 @@
+import { manyListeners } from './signals.js'
 import { abortable } from './source.js'
 
 /** Lets so many through at once, in the order that they came, and none while it is paused. */
@@ -65,7 +66,7 @@ export class Pause {
  * which are waited for, and is the one that is thrown.
  */
 export async function forEach<T>(items: Iterable<T> | AsyncIterable<T>, atOnce: number, signal: AbortSignal, work: (item: T, signal: AbortSignal) => Promise<void>): Promise<void> {
-  const controller = new AbortController()
+  const controller = manyListeners()
   const follow = (): void => controller.abort(signal.reason)
   if (signal.aborted) follow()
   signal.addEventListener('abort', follow, { once: true })

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+
 /** A signal of several, and what lets go of them. AbortSignal.any is not in Node 18. */
 export interface JoinedSignal {
   readonly signal: AbortSignal
@@ -9,7 +11,7 @@ export interface JoinedSignal {
 
 /** Is aborted as soon as one of the signals is, or after a time. */
 export function joinSignals(signals: readonly (AbortSignal | undefined)[], timeout?: { ms: number, reason: () => unknown }): JoinedSignal {
-  const controller = new AbortController()
+  const controller = manyListeners()
   const undo: (() => void)[] = []
   for (const signal of signals) {
     if (!signal) continue
@@ -27,4 +29,11 @@ export function joinSignals(signals: readonly (AbortSignal | undefined)[], timeo
     abort: (reason) => controller.abort(reason),
     release: () => { for (const f of undo.splice(0)) f() },
   }
+}
+
+/** A controller whose signal as many may listen to as there are parts under way; they all let go. */
+export function manyListeners(): AbortController {
+  const controller = new AbortController()
+  setMaxListeners(0, controller.signal)
+  return controller
 }

@@ -17,6 +17,9 @@ describe('direct mode', { timeout: 60_000 }, () => {
   let paths
   let large
   const owner = suite(after)
+  const warnings = []
+  process.on('warning', (warning) => warnings.push(warning))
+  after(() => assert.deepEqual(warnings.filter((warning) => warning.name !== 'ExperimentalWarning'), []))
   before(async () => {
     server = await serve(owner)
     paths = await parquet(folder(owner), { 'part-1': 100, 'part-2': 200, 'part-10': 300, 'large': 3_000_000, 'float': -10 })
@@ -133,6 +136,10 @@ describe('direct mode', { timeout: 60_000 }, () => {
     assert.ok(bytes.equals(readFileSync(paths['part-2'])))
     assert.equal(String(Buffer.from(await client.datasets.bytes(id, 'large.parquet', { range: { start: -4 } }))), 'PAR1')
     const chunks = []
+    for await (const { url } of client.datasets.open(id)) {
+      assert.equal(url.startsWith('http'), true)
+      break
+    }
     for await (const chunk of client.datasets.stream(id, 'large.parquet', { range: { start: 1, end: 20_000_000 } })) chunks.push(chunk)
     assert.ok(Buffer.concat(chunks).equals(large.subarray(1, 20_000_000)))
     await rejects(client.datasets.bytes(id, 'large.parquet', { range: { start: large.length } }), 'range_not_satisfiable')

@@ -8,7 +8,8 @@ import { resolveRange } from '../dist/download.js'
 import { Gate, forEach } from '../dist/gate.js'
 import { jsonLines } from '../dist/jsonlines.js'
 import { compareNames, comparePaths } from '../dist/natural.js'
-import { Again, retrying } from '../dist/retry.js'
+import { Again, retrying, sleep } from '../dist/retry.js'
+import { joinSignals } from '../dist/signals.js'
 import { random } from './support.mjs'
 
 /** The slow way, from the definition. */
@@ -195,4 +196,20 @@ test('the first failure ends the work on the others, which are waited for', asyn
     }
   }), { message: 'two' })
   assert.equal(running, 0)
+})
+
+test('work on very many at once leaves no warning', async () => {
+  const warnings = []
+  const note = (warning) => warnings.push(warning)
+  process.on('warning', note)
+  const outer = joinSignals([new AbortController().signal])
+  await forEach(Array.from({ length: 50 }), 50, outer.signal, async (_, signal) => {
+    await sleep(5, signal)
+    const joined = joinSignals([outer.signal])
+    await sleep(5, joined.signal)
+    joined.release()
+  })
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  process.off('warning', note)
+  assert.deepEqual(warnings, [])
 })
