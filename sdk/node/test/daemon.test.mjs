@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
 import { DaemonError, connect } from 'parqueue'
-import { binary, folder, parquet, proxy, quick, rejects, serve, suite } from './support.mjs'
+import { binary, folder, later, parquet, proxy, quick, rejects, serve, suite } from './support.mjs'
 
 const run = promisify(execFile)
 
@@ -19,14 +19,14 @@ describe('by the daemon', { timeout: 60_000 }, () => {
   before(async () => {
     process.env.PARQUEUE_STATE_DIR = join(folder(owner), 'state')
     process.env.PARQUEUE_CONFIG_DIR = join(folder(owner), 'config')
-    owner.after(async () => await run(binary, ['daemon', 'stop']).catch(() => undefined))
+    later(owner, async () => await run(binary, ['daemon', 'stop']).catch(() => undefined))
     server = await serve(owner)
     paths = await parquet(folder(owner), { 'part-1': 100, 'part-2': 200, 'part-10': 300, 'large': 3_000_000, 'float': -10 })
     large = readFileSync(paths.large)
   })
   const client = async (t, { url, apiKey } = server, options = {}) => {
     const made = await connect({ binaryPath: binary, url, apiKey, retry: quick, ...options })
-    t.after(() => made.close())
+    later(t, () => made.close())
     return made
   }
   const pid = async () => JSON.parse((await run(binary, ['daemon', 'start', '--json'])).stdout).pid
@@ -139,7 +139,7 @@ await c.datasets.upload(${JSON.stringify(datasetId)}, ${JSON.stringify(paths.lar
 
   test('login is remembered by the command line, and logout forgets it', async (t) => {
     const c = await connect({ binaryPath: binary, retry: quick })
-    t.after(() => c.close())
+    later(t, () => c.close())
     await rejects(c.authCheck(), 'unauthorized')
     await rejects(c.login({ url: server.url, apiKey: 'pq_live_wrong' }), 'unauthorized')
     assert.equal((await c.login({ url: server.url, apiKey: server.apiKey })).tenant, 'local')

@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import { ReadableStream } from 'node:stream/web'
 import { after, before, describe, test } from 'node:test'
 import { ApiError, NetworkError, ParqueueError, connect } from 'parqueue'
-import { direct, folder, parquet, proxy, quick, rejects, serve, suite } from './support.mjs'
+import { direct, folder, later, parquet, proxy, quick, rejects, serve, suite } from './support.mjs'
 
 const MiB = 1 << 20
 
@@ -40,7 +40,7 @@ describe('direct mode', { timeout: 60_000 }, () => {
   test('signs in and out', async (t) => {
     const config = process.env.PARQUEUE_CONFIG_DIR
     process.env.PARQUEUE_CONFIG_DIR = folder(t)
-    t.after(() => { process.env.PARQUEUE_CONFIG_DIR = config ?? '' })
+    later(t, () => { process.env.PARQUEUE_CONFIG_DIR = config ?? '' })
     const client = await connect({ mode: 'direct' })
     await rejects(client.authCheck(), 'unauthorized')
     await rejects(client.login({ url: server.url, apiKey: 'pq_live_wrong' }), 'unauthorized')

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { binary, folder, parquet, serve } from './support.mjs'
+import { binary, folder, later, parquet, serve } from './support.mjs'
 
 const run = promisify(execFile)
 const here = fileURLToPath(new URL('..', import.meta.url))
@@ -24,7 +24,7 @@ test('what the README shows', { timeout: 60_000 }, async (t) => {
     ...process.env, PATH: `${dirname(binary)}:${process.env.PATH}`, PARQUEUE_URL: server.url, PARQUEUE_API_KEY: server.apiKey,
     PARQUEUE_STATE_DIR: join(dir, 'state'), PARQUEUE_CONFIG_DIR: join(dir, 'config'),
   }
-  t.after(async () => await run(binary, ['daemon', 'stop'], { env }).catch(() => undefined))
+  later(t, async () => await run(binary, ['daemon', 'stop'], { env }).catch(() => undefined))
   const blocks = [...readFileSync(join(here, 'README.md'), 'utf8').matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code)
   const printed = []
   for (const [at, code] of blocks.entries()) {

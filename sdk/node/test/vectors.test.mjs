@@ -8,7 +8,7 @@ import { ApiError, connect } from 'parqueue'
 import { Checksum } from '../dist/checksum.js'
 import { compareNames, comparePaths } from '../dist/natural.js'
 import { camel } from '../dist/records.js'
-import { folder, root } from './support.mjs'
+import { folder, later, root } from './support.mjs'
 
 const vectors = (name) => JSON.parse(readFileSync(join(root, 'testdata', 'vectors', `${name}.json`), 'utf8'))
 const quick = { first: 1, most: 2, patience: 20_000 }
@@ -29,7 +29,7 @@ async function replay(t, answers) {
     res.end(answer.text ?? (answer.json === undefined ? '' : JSON.stringify(answer.json)))
   })
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
-  t.after(() => { server.closeAllConnections(); server.close() })
+  later(t, () => { server.closeAllConnections(); server.close() })
   return { url: `http://127.0.0.1:${server.address().port}`, requests }
 }
 
@@ -153,11 +153,11 @@ describe('vectors', { timeout: 60_000 }, () => {
         res.end(JSON.stringify(req.url === '/v1/transfers' ? { transfer_id: id, state: 'running' } : {}))
       })
       await new Promise((resolve) => daemon.listen(join(dir, 's'), resolve))
-      t.after(() => { daemon.closeAllConnections(); daemon.close() })
+      later(t, () => { daemon.closeAllConnections(); daemon.close() })
       const binaryPath = join(dir, 'parqueue')
       writeFileSync(binaryPath, `#!/bin/sh\necho '${JSON.stringify({ socket: join(dir, 's'), pid: 1, version: 'x', protocol: 1 })}'\n`, { mode: 0o755 })
       const client = await connect({ binaryPath, url: 'http://127.0.0.1:1', apiKey: 'pq_live_x', retry: quick })
-      t.after(() => client.close())
+      later(t, () => client.close())
       const seen = []
       const onProgress = (e) => seen.push({ bytes_done: e.bytesDone, bytes_total: e.bytes, file_name: e.fileName ?? '', percent: e.percent })
       const end = await client.datasets.upload('dataset-1', '/x.parquet', { onProgress }).then(
