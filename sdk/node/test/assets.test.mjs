@@ -1,10 +1,13 @@
 // Assets, in direct mode against the compiled server.
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { after, before, describe, test } from 'node:test'
-import { direct, folder, parquet, proxy, rejects, serve, suite } from './support.mjs'
+import { promisify } from 'node:util'
+import { connect } from 'parqueue'
+import { binary, direct, folder, later, parquet, proxy, quick, rejects, serve, suite } from './support.mjs'
 
 const MiB = 1 << 20
 
@@ -55,6 +58,28 @@ describe('assets', { timeout: 60_000 }, () => {
     assert.deepEqual((await client.assetVersions(made.assetId).all()).map((content) => [content.version, content.fileName]), [[2, 'model.txt'], [1, 'model.bin']])
     await client.assetDelete(made.assetId)
     await rejects(client.getMetadata(made.assetId), 'asset_not_found')
+  })
+
+  test('the daemon carries them too', async (t) => {
+    process.env.PARQUEUE_STATE_DIR = join(folder(t), 'state')
+    later(t, async () => await promisify(execFile)(binary, ['daemon', 'stop']).catch(() => undefined))
+    const client = await connect({ binaryPath: binary, url: server.url, apiKey: server.apiKey, retry: quick })
+    later(t, () => client.close())
+    const dir = folder(t)
+    const path = join(dir, 'model.bin')
+    writeFileSync(path, large)
+    const made = await client.assetUpload(path, { ownerType: 'project', ownerId: 'daemon', title: 'Model', tags: ['a'], metadata: { x: 1 } })
+    assert.deepEqual([made.version, made.fileName, made.uploadedBytes], [1, 'model.bin', large.length])
+    const asset = await client.getMetadata(made.assetId)
+    assert.deepEqual([asset.title, asset.tags, asset.metadata], ['Model', ['a'], { x: 1 }])
+    await rejects(client.setMetadata(made.assetId, { title: 'x' }, { ifMatch: '"other"' }), 'asset_changed')
+    const next = await client.assetUpload(Buffer.from('bytes'), { assetId: made.assetId, fileName: 'model.bin' })
+    assert.equal(next.version, 2)
+    const back = await client.assetDownload(made.assetId, { to: join(dir, 'back'), version: 1 })
+    assert.deepEqual([back.path, back.version, back.sizeBytes], [join(dir, 'back', 'model.bin'), 1, large.length])
+    assert.ok(large.equals(readFileSync(back.path)))
+    assert.equal((await client.assetBytes(made.assetId)).length, 5)
+    await rejects(client.assetDownload('file-00000000-0000-7000-8000-000000000000', { to: dir }), 'asset_not_found')
   })
 
   test('an empty file is one too', async (t) => {
