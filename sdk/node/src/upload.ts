@@ -55,7 +55,14 @@ export interface Sending {
 /** Uploads one file, and answers what completing it did. */
 export async function sendFile(engine: Engine, run: Run, sending: Sending): Promise<Upload> {
   const upload = await FileUpload.begin(engine, run, sending)
-  return await upload.run()
+  try {
+    return await upload.run()
+  } catch (error) {
+    if (sending.uploadId === undefined || !sending.content.anyOrder || !(error instanceof ParqueueError) || error.code !== 'upload_closed') throw error
+  }
+  // An earlier call's last request may have completed it just now, while its answer was not waited for.
+  upload.forget()
+  return await (await FileUpload.begin(engine, run, sending)).run()
 }
 
 class FileUpload {
@@ -92,6 +99,11 @@ class FileUpload {
     }
     sending.begun?.(row.uploadId)
     return upload
+  }
+
+  /** Takes what was done off the progress again. */
+  forget(): void {
+    for (const sum of this.#sums) this.flow.meter.have(-(sum?.bytes ?? 0))
   }
 
   async run(): Promise<Upload> {

@@ -237,6 +237,23 @@ describe('direct mode', { timeout: 60_000 }, () => {
     await rejects(client.datasets.upload(id, dir, { resume: true }), 'file_exists')
   })
 
+  test('an upload that an earlier call completes meanwhile is done', async (t) => {
+    const between = await proxy(t, server)
+    const client = await direct(t, between)
+    const id = await named(client)
+    const bytes = readFileSync(paths['part-1'])
+    const { uploadId, partUrls } = await client.uploads.create(id, { fileName: 'a.parquet', sizeBytes: bytes.length })
+    // While the call sends its part, the upload is completed with the one that the earlier call sent.
+    between.store = ({ method }, before) => method === 'PUT' && before === 1 ? { wait: client.uploads.complete(uploadId) } : undefined
+    between.api = ({ name }, before) => name === 'get-upload' && before === 0 ? { change: (text) => text.replace(/"parts":\[[^\]]*\]/, '"parts":[]') } : undefined
+    assert.equal((await fetch(partUrls[0].url, { method: 'PUT', body: bytes })).status, 200)
+    const events = []
+    const done = await client.datasets.upload(id, { source: paths['part-1'], fileName: 'a.parquet', uploadId }, { onProgress: (event) => events.push(event) })
+    assert.equal(done.uploadedCount, 1)
+    assert.deepEqual([events.at(-1).bytesDone, events.at(-1).percent], [bytes.length, 100])
+    assert.deepEqual(await names(client, id), ['a.parquet'])
+  })
+
   test('a file that changes while it is sent is not appended', async (t) => {
     const between = await proxy(t, server)
     const client = await direct(t, between)
