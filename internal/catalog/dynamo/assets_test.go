@@ -211,6 +211,40 @@ func TestAssetWritesThatMeetOthers(t *testing.T) {
 	}
 }
 
+// A dataset goes while something is said of a file of it: nothing is left of that.
+func TestNothingIsSaidOfFilesOfDeletedDatasets(t *testing.T) {
+	b := newBench(t)
+	b.byAnother(t, "a")
+	f, err := b.other.File(t.Context(), tenant, b.dataset.ID, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.spy.transact = func(n int, send func() error) error {
+		if n == 0 {
+			if _, err := b.other.DeleteDataset(t.Context(), dataset.DatasetDeletion{ID: "delete-1", Tenant: tenant, DatasetID: b.dataset.ID}); err != nil {
+				t.Error(err)
+			}
+		}
+		return send()
+	}
+	_, err = b.SetAsset(t.Context(), dataset.AssetUpdate{Tenant: tenant, ID: f.ID, Changes: asset.Changes{Tags: &[]string{"late"}}})
+	if !fault.Is(err, fault.CodeAssetNotFound) {
+		t.Fatalf("got the error %v", err)
+	}
+	gone, err := b.DeletedDatasets(t.Context(), dataset.DeletedDataset{}, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range gone {
+		if d.ID != b.dataset.ID {
+			continue
+		}
+		if n, err := b.RemoveInfos(t.Context(), d, 10); err != nil || n != 0 {
+			t.Errorf("something was said of %d files, %v", n, err)
+		}
+	}
+}
+
 // A query does not see the item of a version that is being committed.
 func TestVersionsWaitForWholeTransactions(t *testing.T) {
 	for _, times := range []int{1, 3, 1000} {
