@@ -26,16 +26,21 @@ func ErrUploadNotFound(id string) *fault.Error {
 // ErrUploadClosed is the answer for an upload whose state rules out what was
 // asked: it was appended or aborted, or its time is over.
 func ErrUploadClosed(u Upload, now time.Time) *fault.Error {
-	state := string(u.State)
+	state, begins := string(u.State), "create-upload"
+	if u.OutsideDatasets() {
+		begins = "create-asset, or create-asset-version"
+	}
 	var e *fault.Error
 	switch {
 	case u.Expired(now):
 		state = "expired"
-		e = fault.New(fault.CodeUploadClosed, "The upload's time is over.", "Begin a new one with create-upload; abort-upload removes what this one holds.")
+		e = fault.New(fault.CodeUploadClosed, "The upload's time is over.", "Begin a new one with "+begins+"; abort-upload removes what this one holds.")
+	case u.State == UploadAppended && u.OutsideDatasets():
+		e = fault.New(fault.CodeUploadClosed, "The upload's file is the content of its asset.", "Nothing is left to do; get-asset-metadata shows the asset unless it was deleted since.")
 	case u.State == UploadAppended:
 		e = fault.New(fault.CodeUploadClosed, "The upload's file was appended to the dataset before.", "Nothing is left to do; list-dataset-files shows the file unless it was deleted since.")
 	default:
-		e = fault.New(fault.CodeUploadClosed, "The upload was aborted.", "Begin a new one with create-upload.")
+		e = fault.New(fault.CodeUploadClosed, "The upload was aborted.", "Begin a new one with "+begins+".")
 	}
 	return ofUpload(e.With("state", state), u)
 }

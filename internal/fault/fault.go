@@ -25,7 +25,7 @@ const (
 	CodeIncompleteBody       Code = "incomplete_body"        // the body stopped before its end
 	CodeUnsupportedMediaType Code = "unsupported_media_type" // the Content-Type is not one that the endpoint takes
 	CodeInvalidFileName      Code = "invalid_file_name"      // the name could be misread by some system; it is refused, never cleaned
-	CodeInvalidName          Code = "invalid_name"           // a dataset name outside the rules
+	CodeInvalidName          Code = "invalid_name"           // a dataset's name, or a title, an alias or a tag of an asset, outside the rules
 	CodeInvalidMetadata      Code = "invalid_metadata"       // metadata is no JSON object, or too large
 	CodeRequestTooLarge      Code = "request_too_large"      // more bytes than this way in carries
 	CodeMethodNotAllowed     Code = "method_not_allowed"     // the endpoint exists, the method does not
