@@ -23,7 +23,7 @@ run: build ## Build and start the local server
 RACE := $(if $(shell command -v cc),-race)
 
 .PHONY: test
-test: test-tools check test-go test-node test-sam ## Run every test
+test: test-tools check test-go test-python test-node test-sam ## Run every test
 
 .PHONY: test-tools
 test-tools: ## Install what the tests run, under .cache
@@ -49,6 +49,14 @@ test-node: build ## Build the Node package and run its tests
 	npm --prefix sdk/node run --silent build
 	cd sdk/node && node --test --test-concurrency 2 test/*.test.mjs
 	cd sdk/node && $(NODE18) --test test/vectors.test.mjs test/direct.test.mjs
+
+SDK_PYTHON := $(CURDIR)/.cache/venv/sdk-python/bin
+
+.PHONY: test-python
+test-python: build ## Check and test the Python SDK
+	cd sdk/python && $(SDK_PYTHON)/ruff check . && $(SDK_PYTHON)/ruff format --check .
+	cd sdk/python && $(SDK_PYTHON)/mypy
+	cd sdk/python && $(SDK_PYTHON)/python -m pytest
 
 .PHONY: test-sam
 test-sam: check-template ## Check the SAM template and build it

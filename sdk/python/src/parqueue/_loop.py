@@ -1,0 +1,65 @@
+"""An event loop in a thread of its own.
+
+What is async underneath can so be called from anywhere, a notebook's running loop included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+E = TypeVar("E")
+
+_POLL = 1.0  # seconds; a wait for ever can't be interrupted on Windows
+
+
+class LoopThread:
+    """The loop and its thread, from the first call to ``close``."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="parqueue", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run to its end. Interrupting the caller cancels it."""
+        return self.observe(lambda _: work, None)
+
+    def observe(self, work: Callable[[Callable[[E], None]], Coroutine[Any, Any, T]], observer: Callable[[E], object] | None) -> T:
+        """Run to its end, and call the observer with what it tells, in this thread."""
+        told: queue.SimpleQueue[E | None] = queue.SimpleQueue()
+        future = asyncio.run_coroutine_threadsafe(work(told.put), self._loop)
+        future.add_done_callback(lambda _: told.put(None))
+        try:
+            while True:
+                with contextlib.suppress(queue.Empty):
+                    event = told.get(timeout=_POLL)
+                    if event is None:
+                        break
+                    if observer is not None:
+                        observer(event)
+        except BaseException:
+            future.cancel()
+            with contextlib.suppress(BaseException):
+                future.exception(timeout=10)
+            raise
+        try:
+            return future.result()
+        except CancelledError:
+            raise asyncio.CancelledError from None
+
+    def close(self) -> None:
+        """End the thread; nothing may run in it."""
+        if self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
