@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import httpx
 
 from ._exceptions import ConnectionError, ParqueueError, error_of
-from ._http import exchange, read_at_most
+from ._http import Lanes, exchange, read_at_most
 from ._retry import Again, Retry, persist
 from ._server import Server
 
@@ -47,7 +47,7 @@ def new_key() -> dict[str, str]:
 class ServerApi:
     """The API of one server, spoken to with one key."""
 
-    def __init__(self, server: Server, client: httpx.AsyncClient, retry: Retry) -> None:
+    def __init__(self, server: Server, client: Lanes, retry: Retry) -> None:
         self._server = server
         self._client = client
         self._retry = retry

@@ -9,14 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-import httpx
-
 from ._api import Api, ServerApi
 from ._async_datasets import AsyncDatasets
 from ._daemon import Daemon, find_binary
 from ._download import Wanted, download_files
 from ._exceptions import ConnectionError, DaemonError, DaemonTimeoutError, InvalidRequestError, ParqueueError
-from ._http import new_client
+from ._http import Lanes
 from ._models import AssetMetadata, AuthStatus, DownloadedFile, DownloadResult, UploadResult, read
 from ._progress import Meter, Tell
 from ._retry import Retry
@@ -50,7 +48,7 @@ class AsyncParqueueClient:
         self._identity = Identity(url, api_key, profile, allow_http)
         self._wanted, self._binary_path = daemon, binary_path
         self._connections, self._retry = connections, retry or Retry()
-        self._http: httpx.AsyncClient | None = None
+        self._http: Lanes | None = None
         self._daemon: Daemon | None = None
         self._api: Api | None = None
         self._connecting: asyncio.Lock | None = None
@@ -88,7 +86,7 @@ class AsyncParqueueClient:
                 self._daemon = self._api = daemon
                 return
             server = self._identity.resolve()
-            self._http = new_client()
+            self._http = Lanes()
             self._api = ServerApi(server, self._http, self._retry)
 
     async def close(self) -> None:
@@ -109,7 +107,7 @@ class AsyncParqueueClient:
         """Return what a transfer without a daemon goes by."""
         assert self._api is not None  # noqa: S101
         if self._http is None:
-            self._http = new_client()
+            self._http = Lanes()
         return Way(self._api, self._http, self._retry, self._connections)
 
     async def auth_status(self) -> AuthStatus:

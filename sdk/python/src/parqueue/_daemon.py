@@ -15,7 +15,7 @@ import httpx
 
 from ._api import ANSWER_LIMIT, Answer, answer_of
 from ._exceptions import ConnectionError, DaemonError, ParqueueError, error_of
-from ._http import exchange, new_client, read_at_most
+from ._http import Lanes, exchange, read_at_most
 from ._progress import Tell, event_of
 from ._retry import Again, Retry, persist
 from ._server import Identity
@@ -42,7 +42,7 @@ class Daemon:
 
     def __init__(self, binary: str, identity: Identity, retry: Retry) -> None:
         self._binary, self._identity, self._retry = binary, identity, retry
-        self._client: httpx.AsyncClient | None = None
+        self._client: Lanes | None = None
         self._base = "http://daemon"
         self._headers: dict[str, str] = {}
         self._starting = asyncio.Lock()
@@ -50,7 +50,7 @@ class Daemon:
     def __repr__(self) -> str:
         return f"Daemon({self._binary!r})"
 
-    async def start(self, broken: httpx.AsyncClient | None = None) -> None:
+    async def start(self, broken: Lanes | None = None) -> None:
         """Find the daemon, and start it if there is none. A client that is broken is replaced."""
         async with self._starting:
             if self._client is not None and self._client is not broken:
@@ -68,9 +68,9 @@ class Daemon:
                 )
             self._headers = {"Parqueue-Protocol": str(PROTOCOL)}
             if told.get("socket"):
-                self._base, self._client = "http://daemon", new_client(uds=str(told["socket"]))
+                self._base, self._client = "http://daemon", Lanes(str(told["socket"]))
             else:
-                self._base, self._client = str(told["url"]).rstrip("/"), new_client()
+                self._base, self._client = str(told["url"]).rstrip("/"), Lanes()
                 self._headers["Authorization"] = f"Bearer {told['token']}"
 
     def _run(self) -> dict[str, Any]:

@@ -17,13 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from ._api import Answer
 from ._checksum import Sum
 from ._checksum import available as checks
 from ._exceptions import ChecksumMismatchError, ConflictError, ConnectionError, InvalidRequestError
-from ._http import exchange, read_at_most
+from ._http import Lanes, exchange, read_at_most
 from ._models import DownloadedFile, DownloadResult
 from ._progress import Meter, Tell
 from ._retry import Again, Retry, persist
@@ -55,7 +53,7 @@ class Wanted:
 
 
 async def download_files(
-    client: httpx.AsyncClient,
+    client: Lanes,
     retry: Retry,
     connections: int,
     files: Sequence[Wanted],
@@ -90,7 +88,7 @@ class _Fetching:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        client: Lanes,
         retry: Retry,
         gate: asyncio.Semaphore,
         meter: Meter,
@@ -207,7 +205,7 @@ class _Fetching:
                 if response.status_code != 206 and not whole:
                     text = await read_at_most(response, 64 << 10, _STORE) if response.status_code != 200 else b""
                     raise refused(response.status_code, text)
-                async for data in response.aiter_raw(1 << 20):
+                async for data in response.aiter_raw(256 << 10):
                     if counted + len(data) > length:
                         raise Again(ConnectionError("unavailable", f"{_STORE} sent too much.", "Make the same call again."))
                     await asyncio.to_thread(_write, out, data, start + counted)

@@ -13,20 +13,54 @@ import httpx
 from ._exceptions import ConnectionError, DaemonError
 from ._retry import Again
 
-LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=20)
 TIMEOUT = httpx.Timeout(60, connect=20, pool=None)
+_LIMITS = httpx.Limits(max_connections=2, max_keepalive_connections=2, keepalive_expiry=20)
 
 
-def new_client(uds: str | None = None) -> httpx.AsyncClient:
-    """Make a client for a server and its store, or for what listens on a socket."""
-    if uds is not None:
-        return httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=uds, limits=LIMITS), timeout=TIMEOUT, trust_env=False)
-    return httpx.AsyncClient(limits=LIMITS, timeout=TIMEOUT, follow_redirects=False)
+class Lanes:
+    """Connections to a server and its store, or to what listens on a socket.
+
+    httpx looks at every connection of a pool whenever a request begins or ends, which with dozens costs more than the requests
+    do. So each request at a time has a small pool of its own, which the next one takes over.
+    """
+
+    def __init__(self, uds: str | None = None) -> None:
+        self._uds = uds
+        self._idle: list[httpx.AsyncClient] = []
+        self._all: list[httpx.AsyncClient] = []
+        self._context = httpx.create_ssl_context() if uds is None else None
+
+    def _take(self) -> httpx.AsyncClient:
+        if self._idle:
+            return self._idle.pop()
+        if self._uds is not None:
+            transport = httpx.AsyncHTTPTransport(uds=self._uds, limits=_LIMITS)
+            client = httpx.AsyncClient(transport=transport, timeout=TIMEOUT, trust_env=False)
+        else:
+            assert self._context is not None  # noqa: S101
+            client = httpx.AsyncClient(verify=self._context, limits=_LIMITS, timeout=TIMEOUT, follow_redirects=False)
+        self._all.append(client)
+        return client
+
+    @asynccontextmanager
+    async def lane(self) -> AsyncIterator[httpx.AsyncClient]:
+        """Give a client for one request."""
+        client = self._take()
+        try:
+            yield client
+        finally:
+            self._idle.append(client)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        every, self._all, self._idle = self._all, [], []
+        for client in every:
+            await client.aclose()
 
 
 @asynccontextmanager
 async def exchange(
-    client: httpx.AsyncClient,
+    lanes: Lanes,
     method: str,
     url: str,
     *,
@@ -37,27 +71,27 @@ async def exchange(
 ) -> AsyncIterator[httpx.Response]:
     """Send a request, and give the answer to be read. What fails on the way is an Again with a ConnectionError."""
     parsed = httpx.URL(url)
-    extensions: dict[str, object] = {}
+    extensions: dict[str, object] = {"timeout": (timeout or TIMEOUT).as_dict()}
     if parsed.query:
         extensions["target"] = parsed.raw_path
         parsed = parsed.copy_with(query=None)
-    request = client.build_request(
-        method,
-        parsed,
-        headers={"User-Agent": "parqueue-python", "Accept-Encoding": "gzip", **(headers or {})},
-        content=content,
-        timeout=timeout or TIMEOUT,
-        extensions={**extensions, "timeout": (timeout or TIMEOUT).as_dict()},
-    )
-    response: httpx.Response | None = None
-    try:
-        response = await client.send(request, stream=True)
-        yield response
-    except (httpx.HTTPError, httpx.StreamError, OSError) as error:
-        raise unreachable(where, type(error).__name__) from None
-    finally:
-        if response is not None:
-            await response.aclose()
+    async with lanes.lane() as client:
+        request = client.build_request(
+            method,
+            parsed,
+            headers={"User-Agent": "parqueue-python", "Accept-Encoding": "gzip", **(headers or {})},
+            content=content,
+            extensions=extensions,
+        )
+        response: httpx.Response | None = None
+        try:
+            response = await client.send(request, stream=True)
+            yield response
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+            raise unreachable(where, type(error).__name__) from None
+        finally:
+            if response is not None:
+                await response.aclose()
 
 
 def unreachable(where: str, why: str) -> Again:

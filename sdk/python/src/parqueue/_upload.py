@@ -17,13 +17,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-import httpx
-
 from ._api import Answer, Api, pages
 from ._checksum import Sum
 from ._checksum import available as checks
 from ._exceptions import ConflictError, ConnectionError, ParqueueError, ServerError, error_of
-from ._http import exchange, read_at_most
+from ._http import Lanes, exchange, read_at_most
 from ._models import DatasetUploadResult
 from ._progress import Meter, Tell
 from ._retry import Again, Retry, persist
@@ -32,7 +30,7 @@ from ._sources import LocalFile, changed
 PART = 8 << 20
 _MIN_PART = 5 << 20
 _MAX_PARTS = 10_000
-_CHUNK = 1 << 20
+_CHUNK = 256 << 10
 _URLS_ASKED = 100
 _PARTS_LISTED = 1000
 _URLS_FOR = 600.0  # seconds; the server makes them good for 15 minutes
@@ -48,7 +46,7 @@ class Way:
     """What an upload goes by."""
 
     api: Api
-    client: httpx.AsyncClient
+    client: Lanes
     retry: Retry
     connections: int = 16
 
