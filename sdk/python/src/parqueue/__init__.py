@@ -33,6 +33,7 @@ from ._exceptions import (
 )
 from ._models import (
     AssetMetadata,
+    AssetVersion,
     AuthStatus,
     Dataset,
     DatasetFile,
@@ -48,6 +49,7 @@ from ._version import __version__
 
 __all__ = [
     "AssetMetadata",
+    "AssetVersion",
     "AsyncDatasets",
     "AsyncParqueueClient",
     "AuthStatus",

@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ._api import Api, ServerApi
+from ._api import Api, ServerApi, new_key, pages
 from ._async_datasets import AsyncDatasets
 from ._daemon import Daemon, find_binary
 from ._download import Wanted, download_files
 from ._exceptions import ConnectionError, DaemonError, DaemonTimeoutError, InvalidRequestError, ParqueueError
 from ._http import Lanes
-from ._models import AssetMetadata, AuthStatus, DownloadedFile, DownloadResult, UploadResult, read
+from ._models import AssetMetadata, AssetVersion, AuthStatus, DownloadedFile, DownloadResult, UploadResult, read
 from ._progress import Meter, Tell
 from ._retry import Retry
 from ._server import Identity
@@ -23,6 +23,8 @@ from ._sources import LocalFile
 from ._upload import Sending, Way, part_size
 
 T = TypeVar("T")
+
+_ASSETS_PAGE = 1000
 
 
 class AsyncParqueueClient:
@@ -127,6 +129,7 @@ class AsyncParqueueClient:
         tags: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
         collection_id: str | None = None,
+        asset_id: str | None = None,
         chunk_size_mb: int | None = None,
         on_progress: Tell | None = None,
         transfer_timeout_s: float | None = 3600,
@@ -136,24 +139,29 @@ class AsyncParqueueClient:
             if owner_type == "collection" and owner_id not in (None, collection_id):
                 raise InvalidRequestError("invalid_request", "owner_id and collection_id name two collections.", "Give one of them.")
             owner_type, owner_id = "collection", collection_id
+        if asset_id is not None and owner_id is not None:
+            raise InvalidRequestError("invalid_request", "An asset that there is has its owner.", "Give asset_id or an owner.")
         if owner_type not in ("project", "collection"):
             raise InvalidRequestError("invalid_request", f"There is no owner_type {owner_type!r}.", 'It is "project" or "collection".')
-        if not owner_id:
+        if not owner_id and asset_id is None:
             raise InvalidRequestError("invalid_request", "Nobody was named as the owner.", "Give owner_id, or collection_id.")
         file = await asyncio.to_thread(LocalFile.at, os.fspath(local_path))
         _, daemon = await self.ready()
         size = part_size(file.size, chunk_size_mb << 20 if chunk_size_mb else None)
-        request: dict[str, Any] = {
-            "owner_type": owner_type,
-            "owner_id": owner_id,
+        said: dict[str, Any] = {
             "title": title,
             "description": description,
             "alias": alias,
             "tags": None if tags is None else list(tags),
             "metadata": None if metadata is None else dict(metadata),
-            "part_size": size,
         }
-        request = {name: value for name, value in request.items() if value is not None}
+        said = {name: value for name, value in said.items() if value is not None}
+        if asset_id is not None and said:
+            raise InvalidRequestError(
+                "invalid_request", "New content of an asset changes nothing else of it.", "Change that with set_metadata."
+            )
+        whose = {"asset_id": asset_id} if asset_id is not None else {"owner_type": owner_type, "owner_id": owner_id}
+        request: dict[str, Any] = {**whose, **said, "part_size": size}
         if daemon is not None:
             if chunk_size_mb is None:
                 del request["part_size"]
@@ -166,7 +174,8 @@ class AsyncParqueueClient:
         meter = Meter(tell, 1, file.size)
         meter.begin(0, file.name)
         gate = asyncio.Semaphore(self._connections)
-        sending = Sending(self.way(), file, "create-asset", request, gate, lambda n, moved: meter.add(n, moved=moved))
+        endpoint = "create-asset-version" if "asset_id" in request else "create-asset"
+        sending = Sending(self.way(), file, endpoint, request, gate, lambda n, moved: meter.add(n, moved=moved))
         try:
             answer = await sending.send({})
             meter.file_done(file.name)
@@ -227,9 +236,29 @@ class AsyncParqueueClient:
                 "There are title, description, alias, tags and metadata.",
             )
         api, _ = await self.ready()
-        headers = {"If-Match": if_match} if if_match is not None else None
-        answer = await api.call("set-asset-metadata", {"asset_id": asset_id, **fields}, headers)
+        headers = {"If-Match": if_match} if if_match is not None else {}
+        answer = await api.call("set-asset-metadata", {"asset_id": asset_id, **fields}, {**new_key(), **headers})
         return read(AssetMetadata, answer, etag=answer.headers.get("ETag"))
+
+    async def list_assets(
+        self, *, owner_type: str | None = None, owner_id: str | None = None, tag: str | None = None, alias: str | None = None
+    ) -> list[AssetMetadata]:
+        """List assets; see ParqueueClient.list_assets."""
+        api, _ = await self.ready()
+        wanted = {"owner_type": owner_type, "owner_id": owner_id, "tag": tag, "alias": alias}
+        body = {name: value for name, value in wanted.items() if value is not None}
+        return [read(AssetMetadata, row) async for row in pages(api, "list-assets", "assets", body, _ASSETS_PAGE)]
+
+    async def asset_versions(self, asset_id: str) -> list[AssetVersion]:
+        """List the versions of an asset's content, the latest first."""
+        api, _ = await self.ready()
+        body = {"asset_id": asset_id}
+        return [read(AssetVersion, row) async for row in pages(api, "list-asset-versions", "versions", body, _ASSETS_PAGE)]
+
+    async def delete_asset(self, asset_id: str) -> None:
+        """Delete an asset with all versions of its content, for good."""
+        api, _ = await self.ready()
+        await api.call("delete-asset", {"asset_id": asset_id}, new_key())
 
 
 async def in_time(work: Coroutine[Any, Any, T], seconds: float | None) -> T:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ._async_client import AsyncParqueueClient
 from ._datasets import Datasets
 from ._loop import LoopThread
-from ._models import AssetMetadata, AuthStatus, DownloadResult, ProgressEvent, UploadResult
+from ._models import AssetMetadata, AssetVersion, AuthStatus, DownloadResult, ProgressEvent, UploadResult
 from ._progress import Tell, bar_for, nobody
 from ._retry import Retry
 
@@ -134,6 +134,7 @@ class ParqueueClient:
         tags: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
         collection_id: str | None = None,
+        asset_id: str | None = None,
         chunk_size_mb: int | None = None,
         on_progress: Tell | None = None,
         transfer_timeout_s: float | None = 3600,
@@ -153,6 +154,7 @@ class ParqueueClient:
             tags: to find it by.
             metadata: a JSON object of up to 64 KiB.
             collection_id: the same as owner_type ``collection`` and owner_id, and wins over an owner that is a project.
+            asset_id: an asset that there is, which gets new content; then without an owner, and all else of it stays.
             chunk_size_mb: size of the parts that it travels in, in MiB, from 5.
             on_progress: called with a ProgressEvent several times a second, in this thread.
             transfer_timeout_s: raise DaemonTimeoutError after so many seconds.
@@ -171,6 +173,7 @@ class ParqueueClient:
                 tags=tags,
                 metadata=metadata,
                 collection_id=collection_id,
+                asset_id=asset_id,
                 chunk_size_mb=chunk_size_mb,
                 on_progress=tell,
                 transfer_timeout_s=transfer_timeout_s,
@@ -225,6 +228,20 @@ class ParqueueClient:
         something has changed since.
         """
         return self._run(self._core.set_metadata(asset_id, if_match=if_match, **fields))
+
+    def list_assets(
+        self, *, owner_type: str | None = None, owner_id: str | None = None, tag: str | None = None, alias: str | None = None
+    ) -> list[AssetMetadata]:
+        """List the assets that match all that is given; without ``metadata``, for which ask get_metadata."""
+        return self._run(self._core.list_assets(owner_type=owner_type, owner_id=owner_id, tag=tag, alias=alias))
+
+    def asset_versions(self, asset_id: str) -> list[AssetVersion]:
+        """List the versions of an asset's content, the latest first."""
+        return self._run(self._core.asset_versions(asset_id))
+
+    def delete_asset(self, asset_id: str) -> None:
+        """Delete an asset with all versions of its content, for good."""
+        self._run(self._core.delete_asset(asset_id))
 
 
 DataEraiClient = ParqueueClient

@@ -144,7 +144,16 @@ _BY_CODE: dict[str, type[ParqueueError]] = {
         InvalidFileError,
     ),
     **dict.fromkeys(
-        ["file_exists", "version_mismatch", "upload_closed", "upload_incomplete", "file_changed", "conflict"],
+        [
+            "file_exists",
+            "version_mismatch",
+            "upload_closed",
+            "upload_incomplete",
+            "file_changed",
+            "conflict",
+            "alias_taken",
+            "asset_changed",
+        ],
         ConflictError,
     ),
 }

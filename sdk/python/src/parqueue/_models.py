@@ -148,6 +148,17 @@ class AssetMetadata:
 
 
 @dataclass(frozen=True)
+class AssetVersion:
+    """A version of an asset's content."""
+
+    version: int
+    file_name: str = ""
+    size_bytes: int = 0
+    checksum_crc64nvme: str | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A dataset: files in order that share one schema.
 

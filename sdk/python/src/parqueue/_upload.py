@@ -128,7 +128,7 @@ class Sending:
 
     async def _create(self, attempt: int) -> Answer:
         """Create the upload, or find the one that an earlier run created; it is open or complete."""
-        footer = await asyncio.to_thread(self.file.footer) if "dataset_id" in self.request else None
+        footer = await asyncio.to_thread(self.file.footer) if _for_dataset(self.request) else None
         for following in range(_TRIES * 4):
             headers = key_of(self.endpoint, self.request, self.file, attempt, following)
             request = {**self.request, "limit": _URLS_ASKED}
@@ -203,6 +203,10 @@ class Sending:
             raise
         self._urls.pop(number, None)
         return total
+
+
+def _for_dataset(request: Mapping[str, Any]) -> bool:
+    return "dataset_id" in request or str(request.get("owner_id", "")).startswith("dataset-")
 
 
 def refused(status: int, text: bytes) -> Exception:
