@@ -93,7 +93,7 @@ def test_many_small_files(client: ParqueueClient, tmp_path: Path, table_file: Wr
     one = table_file("one.parquet").read_bytes()
     many = tmp_path / "many"
     many.mkdir()
-    count = 120
+    count = 70
     for n in range(count):
         (many / f"part-{n}.parquet").write_bytes(one)
     dataset = client.datasets.create()

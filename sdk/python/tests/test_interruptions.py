@@ -197,7 +197,7 @@ def test_no_secret_is_shown(server: Server, table_file: Write, caplog: pytest.Lo
         except parqueue.ForbiddenError as error:  # it may only write
             said += [repr(error), str(error), repr(error.details)]
     logged = caplog.text
-    assert "httpx" in logged, "there is a log to look at"
+    assert "httpcore" in logged, "there is a log to look at"
     for text in [logged, *said]:
         assert secret not in text and "X-Amz-Signature" not in text
     with pytest.raises(parqueue.UnauthorizedError) as caught:

@@ -1,10 +1,11 @@
 """Requests as everything here sends them: bounded, without redirects, and with no secret in a log or in an error.
 
-httpx logs the URL of each request, and a presigned one is a secret; so the query goes beside the URL.
+An httpx client logs the URL of each request, and a presigned one is a secret; so httpx's transports are used without it.
 """
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -18,7 +19,7 @@ _LIMITS = httpx.Limits(max_connections=2, max_keepalive_connections=2, keepalive
 
 
 class Lanes:
-    """Connections to a server and its store, or to what listens on a socket.
+    """Connections to a server and its store, or to what listens on a socket; by a proxy where the environment names one.
 
     httpx looks at every connection of a pool whenever a request begins or ends, which with dozens costs more than the requests
     do. So each request at a time has a small pool of its own, which the next one takes over.
@@ -26,36 +27,41 @@ class Lanes:
 
     def __init__(self, uds: str | None = None) -> None:
         self._uds = uds
-        self._idle: list[httpx.AsyncClient] = []
-        self._all: list[httpx.AsyncClient] = []
+        self._idle: dict[str | None, list[httpx.AsyncHTTPTransport]] = {}
+        self._all: list[httpx.AsyncHTTPTransport] = []
         self._context = httpx.create_ssl_context() if uds is None else None
+        self._proxies = urllib.request.getproxies() if uds is None else {}
 
-    def _take(self) -> httpx.AsyncClient:
-        if self._idle:
-            return self._idle.pop()
-        if self._uds is not None:
+    def _proxy(self, url: httpx.URL) -> str | None:
+        proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
+        if proxy is None or urllib.request.proxy_bypass(url.netloc.decode()):
+            return None
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+    def _new(self, proxy: str | None) -> httpx.AsyncHTTPTransport:
+        if self._context is None:
             transport = httpx.AsyncHTTPTransport(uds=self._uds, limits=_LIMITS)
-            client = httpx.AsyncClient(transport=transport, timeout=TIMEOUT, trust_env=False)
         else:
-            assert self._context is not None  # noqa: S101
-            client = httpx.AsyncClient(verify=self._context, limits=_LIMITS, timeout=TIMEOUT, follow_redirects=False)
-        self._all.append(client)
-        return client
+            transport = httpx.AsyncHTTPTransport(verify=self._context, limits=_LIMITS, proxy=proxy)
+        self._all.append(transport)
+        return transport
 
     @asynccontextmanager
-    async def lane(self) -> AsyncIterator[httpx.AsyncClient]:
-        """Give a client for one request."""
-        client = self._take()
+    async def lane(self, url: httpx.URL) -> AsyncIterator[httpx.AsyncHTTPTransport]:
+        """Give what carries one request."""
+        proxy = self._proxy(url)
+        idle = self._idle.setdefault(proxy, [])
+        transport = idle.pop() if idle else self._new(proxy)
         try:
-            yield client
+            yield transport
         finally:
-            self._idle.append(client)
+            idle.append(transport)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        every, self._all, self._idle = self._all, [], []
-        for client in every:
-            await client.aclose()
+        every, self._all, self._idle = self._all, [], {}
+        for transport in every:
+            await transport.aclose()
 
 
 @asynccontextmanager
@@ -70,22 +76,17 @@ async def exchange(
     timeout: httpx.Timeout | None = None,
 ) -> AsyncIterator[httpx.Response]:
     """Send a request, and give the answer to be read. What fails on the way is an Again with a ConnectionError."""
-    parsed = httpx.URL(url)
-    extensions: dict[str, object] = {"timeout": (timeout or TIMEOUT).as_dict()}
-    if parsed.query:
-        extensions["target"] = parsed.raw_path
-        parsed = parsed.copy_with(query=None)
-    async with lanes.lane() as client:
-        request = client.build_request(
-            method,
-            parsed,
-            headers={"User-Agent": "parqueue-python", "Accept-Encoding": "gzip", **(headers or {})},
-            content=content,
-            extensions=extensions,
-        )
+    request = httpx.Request(
+        method,
+        url,
+        headers={"User-Agent": "parqueue-python", "Accept": "*/*", "Accept-Encoding": "gzip", **(headers or {})},
+        content=content,
+        extensions={"timeout": (timeout or TIMEOUT).as_dict()},
+    )
+    async with lanes.lane(request.url) as transport:
         response: httpx.Response | None = None
         try:
-            response = await client.send(request, stream=True)
+            response = await transport.handle_async_request(request)
             yield response
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise unreachable(where, type(error).__name__) from None
