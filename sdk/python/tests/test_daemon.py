@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -144,15 +143,51 @@ def test_it_is_cancelled_by_somebody_else(by_daemon: ParqueueClient, server: Ser
     assert names(by_daemon, dataset) == []
 
 
+def state(client: ParqueueClient) -> str:
+    daemon = client._core._daemon
+    assert daemon is not None
+    (one,) = client._run(daemon.request("GET", "/v1/transfers"))["transfers"]
+    return str(one["state"])
+
+
 def test_time_out_leaves_it_running(by_daemon: ParqueueClient, table_file: Write) -> None:
-    big = table_file("big.parquet", 64, noise=MB)
+    big = table_file("big.parquet", 96, noise=MB)
     dataset = by_daemon.datasets.create()
+    slow_down(by_daemon)
     with pytest.raises(parqueue.DaemonTimeoutError):
-        by_daemon.datasets.upload(dataset, big, transfer_timeout_s=0.01)
-    deadline = time.monotonic() + 30
-    while names(by_daemon, dataset) != ["big.parquet"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        by_daemon.datasets.upload(dataset, big, transfer_timeout_s=0.5)
+    assert state(by_daemon) == "running"
+    assert by_daemon.datasets.upload(dataset, big).uploaded_count == 1, "the same call joins it"
+    assert names(by_daemon, dataset) == ["big.parquet"]
+
+
+def interrupt(event: ProgressEvent) -> None:
+    if event.bytes_done > 0:
+        raise KeyboardInterrupt
+
+
+def test_an_interruption_pauses_it(by_daemon: ParqueueClient, table_file: Write) -> None:
+    big = table_file("big.parquet", 96, noise=MB)
+    dataset = by_daemon.datasets.create()
+    slow_down(by_daemon)
+    with pytest.raises(KeyboardInterrupt):
+        by_daemon.datasets.upload(dataset, big, on_progress=interrupt)
+    assert state(by_daemon) == "paused"
+    assert by_daemon.datasets.upload(dataset, big).uploaded_count == 1, "the same call goes on with it"
+
+
+def test_an_interrupted_upload_of_a_table_is_given_up(by_daemon: ParqueueClient) -> None:
+    import pyarrow as pa
+
+    table = pa.table({"noise": [os.urandom(MB) for _ in range(96)]})
+    dataset = by_daemon.datasets.create()
+    slow_down(by_daemon)
+    with pytest.raises(KeyboardInterrupt):
+        by_daemon.datasets.upload(dataset, table, on_progress=interrupt)
+    assert state(by_daemon) == "cancelled", "the file that it was sent from has gone"
+    with pytest.raises(parqueue.DaemonTimeoutError):
+        by_daemon.datasets.upload(dataset, table, transfer_timeout_s=0.5)
+    assert names(by_daemon, dataset) == []
 
 
 def test_no_binary(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

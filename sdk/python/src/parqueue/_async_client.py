@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 from ._api import Api, ServerApi, new_key, pages
 from ._async_datasets import AsyncDatasets
-from ._daemon import Daemon, find_binary
+from ._daemon import Daemon, find_binary, in_time
 from ._download import Wanted, download_files
-from ._exceptions import ConnectionError, DaemonError, DaemonTimeoutError, InvalidRequestError, ParqueueError
+from ._exceptions import ConnectionError, DaemonError, InvalidRequestError
 from ._http import Lanes
 from ._models import AssetMetadata, AssetVersion, AuthStatus, DownloadedFile, DownloadResult, UploadResult, read
 from ._progress import Meter, Tell
@@ -165,8 +165,8 @@ class AsyncParqueueClient:
         if daemon is not None:
             if chunk_size_mb is None:
                 del request["part_size"]
-            work = daemon.transfer("upload_asset", {"path": file.path, **request}, on_progress)
-            return _uploaded(await in_time(work, transfer_timeout_s), file)
+            done = await daemon.transfer("upload_asset", {"path": file.path, **request}, on_progress, transfer_timeout_s)
+            return _uploaded(done, file)
         request |= {"file_name": file.name, "size_bytes": file.size}
         return await in_time(self._send_asset(file, request, on_progress), transfer_timeout_s)
 
@@ -198,7 +198,7 @@ class AsyncParqueueClient:
         folder = Path(dest_dir).absolute()
         if daemon is not None:
             request = {"asset_id": asset_id, "version": version, "to": str(folder), "overwrite": overwrite}
-            result = await in_time(daemon.transfer("download_asset", request, on_progress), transfer_timeout_s)
+            result = await daemon.transfer("download_asset", request, on_progress, transfer_timeout_s)
             return await asyncio.to_thread(downloaded, result, folder)
         return await in_time(self._fetch_asset(asset_id, folder, version, overwrite, on_progress), transfer_timeout_s)
 
@@ -259,20 +259,6 @@ class AsyncParqueueClient:
         """Delete an asset with all versions of its content, for good."""
         api, _ = await self.ready()
         await api.call("delete-asset", {"asset_id": asset_id}, new_key())
-
-
-async def in_time(work: Coroutine[Any, Any, T], seconds: float | None) -> T:
-    """Await a transfer for a time. Raises DaemonTimeoutError when that is over."""
-    try:
-        return await asyncio.wait_for(work, seconds)
-    except asyncio.TimeoutError as error:
-        if isinstance(error, ParqueueError):
-            raise
-        raise DaemonTimeoutError(
-            "timeout",
-            f"The transfer was not done after {seconds:g} seconds.",
-            "Make the same call again, with a larger transfer_timeout_s: it goes on where it is.",
-        ) from None
 
 
 def _uploaded(answer: Mapping[str, Any], file: LocalFile) -> UploadResult:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import builtins
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _tables
 from ._api import new_key, pages
+from ._daemon import in_time
 from ._download import Wanted, check_name, download_files, write_order
 from ._exceptions import InvalidRequestError, NotFoundError
 from ._models import Dataset, DatasetFile, DatasetUploadResult, DownloadedFile, DownloadResult, read
@@ -24,6 +26,17 @@ if TYPE_CHECKING:
 _DATASETS_PAGE = 100
 _FILES_PAGE = 10_000
 _FIELDS = ["file_name", "file_id", "position", "size_bytes", "row_count", "checksum_crc64nvme", "uploaded_at"]
+
+
+class Clock:
+    """The time that a call has."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Return the seconds that are left, or None for any number."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
 
 
 class AsyncDatasets:
@@ -95,47 +108,44 @@ class AsyncDatasets:
         transfer_timeout_s: float | None = None,
     ) -> DatasetUploadResult:
         """Upload files, folders, tables or data frames; see Datasets.upload."""
-        from ._async_client import in_time
-
-        work = self._upload(id_of(dataset), source, name, order, any_order, compression, row_group_rows, on_progress)
-        return await in_time(work, transfer_timeout_s)
-
-    async def _upload(
-        self,
-        dataset_id: str,
-        source: Any,
-        name: str | None,
-        order: Order,
-        any_order: bool,
-        compression: str,
-        rows: int | None,
-        tell: Tell | None,
-    ) -> DatasetUploadResult:
+        dataset_id = id_of(dataset)
+        clock = Clock(transfer_timeout_s)
         await self._client.ready()
         paths, tables = _sorted_out(source)
         if tables is None:
             if name is not None:
                 raise InvalidRequestError("invalid_request", "A name is for tables; files have their own.", "Leave name out.")
             files = await asyncio.to_thread(find, paths, order)
-            return await self._send(dataset_id, files, any_order, tell)
+            return await self._send(dataset_id, files, any_order, on_progress, clock)
         single = _tables.is_table(source)
         names = iter([_tables.single_name(name)]) if single else _tables.file_names(name)
         total = DatasetUploadResult(dataset_id)
         with _tables.new_folder() as folder:
-            lots = _tables.written(tables, names, Path(folder), compression, rows)
+            lots = _tables.written(tables, names, Path(folder), compression, row_group_rows)
             while True:
                 lot = await asyncio.to_thread(next, lots, None)
                 if lot is None:
                     return total
-                total += await self._send(dataset_id, [LocalFile.at(path) for path in lot], False, tell)
+                files = [LocalFile.at(path) for path in lot]
+                total += await self._send(dataset_id, files, False, on_progress, clock, lasting=False)
 
-    async def _send(self, dataset_id: str, files: Sequence[LocalFile], any_order: bool, tell: Tell | None) -> DatasetUploadResult:
+    async def _send(
+        self,
+        dataset_id: str,
+        files: Sequence[LocalFile],
+        any_order: bool,
+        tell: Tell | None,
+        clock: Clock,
+        *,
+        lasting: bool = True,
+    ) -> DatasetUploadResult:
         unique(files)
         _, daemon = await self._client.ready()
         if daemon is None:
-            return await upload_files(self._client.way(), dataset_id, files, any_order, tell)
+            return await in_time(upload_files(self._client.way(), dataset_id, files, any_order, tell), clock.left())
         request = {"dataset_id": dataset_id, "paths": [f.path for f in files], "order": "given", "any_order": any_order}
-        return read(DatasetUploadResult, await daemon.transfer("upload_dataset", request, tell), dataset_id=dataset_id)
+        done = await daemon.transfer("upload_dataset", request, tell, clock.left(), lasting=lasting)
+        return read(DatasetUploadResult, done, dataset_id=dataset_id)
 
     async def download(
         self,
@@ -148,14 +158,7 @@ class AsyncDatasets:
         transfer_timeout_s: float | None = None,
     ) -> DownloadResult:
         """Download a dataset, or some files of it, into a folder; see Datasets.download."""
-        from ._async_client import in_time
-
-        work = self._download(id_of(dataset), Path(to).absolute(), files, overwrite, on_progress)
-        return await in_time(work, transfer_timeout_s)
-
-    async def _download(
-        self, dataset_id: str, folder: Path, names: Sequence[str] | None, overwrite: bool, tell: Tell | None
-    ) -> DownloadResult:
+        dataset_id, folder, names, tell = id_of(dataset), Path(to).absolute(), files, on_progress
         _, daemon = await self._client.ready()
         chosen = await self.chosen(dataset_id, names)
         if daemon is not None:
@@ -165,13 +168,14 @@ class AsyncDatasets:
                 "overwrite": overwrite,
                 "files": None if names is None else list(names),
             }
-            await daemon.transfer("download_dataset", request, tell)
+            await daemon.transfer("download_dataset", request, tell, transfer_timeout_s)
             return DownloadResult(tuple(DownloadedFile(folder / check_name(f.file_name), f.size_bytes, f.file_name) for f in chosen))
         way = self._client.way()
         wanted = [
             Wanted(f.file_name, f.file_id, f.size_bytes, f.checksum_crc64nvme, _locator(self, dataset_id, f.file_name)) for f in chosen
         ]
-        done = await download_files(way.client, way.retry, way.connections, wanted, folder, overwrite, tell)
+        work = download_files(way.client, way.retry, way.connections, wanted, folder, overwrite, tell)
+        done = await in_time(work, transfer_timeout_s)
         if names is None:
             await asyncio.to_thread(write_order, folder, [f.file_name for f in chosen])
         return done

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import httpx
 
 from ._api import ANSWER_LIMIT, Answer, answer_of
-from ._exceptions import ConnectionError, DaemonError, ParqueueError, error_of
+from ._exceptions import ConnectionError, DaemonError, DaemonTimeoutError, ParqueueError, error_of
 from ._http import Lanes, exchange, read_at_most
 from ._progress import Tell, event_of
 from ._retry import Again, Retry, persist
 from ._server import Identity
 from ._version import PROTOCOL
+
+T = TypeVar("T")
 
 _START_TIME = 30.0  # seconds
 _WHERE = "The daemon"
@@ -157,15 +160,31 @@ class Daemon:
 
         return await persist(self._retry, attempt)
 
-    async def transfer(self, kind: str, body: Mapping[str, Any], tell: Tell | None) -> dict[str, Any]:
-        """Have the daemon move something, and wait for the end. If the daemon dies meanwhile, a new one goes on."""
+    async def transfer(
+        self, kind: str, body: Mapping[str, Any], tell: Tell | None, seconds: float | None, *, lasting: bool = True
+    ) -> dict[str, Any]:
+        """Have the daemon move something, and wait for the end. If the daemon dies meanwhile, a new one goes on.
+
+        When the time is over the transfer goes on; when this is cancelled it is paused. One that is not lasting, because its
+        files go with the caller, is given up in both cases.
+        """
         request = self._body({"kind": kind, **body})
+        known: list[str] = []
 
         async def attempt() -> dict[str, Any]:
             transfer = await self.request("POST", "/v1/transfers", request)
-            return await self._follow(str(transfer["transfer_id"]), tell)
+            known[:] = [str(transfer["transfer_id"])]
+            return await self._follow(known[0], tell)
 
-        return await persist(self._retry, attempt)
+        try:
+            return await in_time(persist(self._retry, attempt), seconds)
+        except (asyncio.CancelledError, DaemonTimeoutError) as error:
+            if known and not (lasting and isinstance(error, DaemonTimeoutError)):
+                what = {"server": request["server"]}
+                path = f"/v1/transfers/{known[0]}/{'pause' if lasting else 'cancel'}"
+                with contextlib.suppress(ParqueueError, asyncio.TimeoutError):
+                    await asyncio.wait_for(self.request("POST", path, what), 10)
+            raise
 
     async def _follow(self, transfer_id: str, tell: Tell | None) -> dict[str, Any]:
         client = self._client
@@ -181,12 +200,36 @@ class Daemon:
                     event = json.loads(line)
                     if tell is not None:
                         tell(event_of(event))
+                    if event.get("state") == "waiting" and event.get("error"):
+                        _raise_waiting(event["error"])
                     if event.get("type") == "end":
                         return outcome(event)
         except Again:
             await self.start(broken=client)
             raise
         raise Again(ConnectionError("unavailable", "The daemon ended in the middle of a transfer.", "Make the same call again."))
+
+
+def _raise_waiting(body: Mapping[str, Any]) -> NoReturn:
+    """Say why a transfer waits: a daemon that was started again asks for the key, which comes with the same request."""
+    error = error_of(body)
+    if error.code == "unauthorized":
+        raise Again(error, tries=3)
+    raise error
+
+
+async def in_time(work: Coroutine[Any, Any, T], seconds: float | None) -> T:
+    """Await a transfer for a time. Raises DaemonTimeoutError when that is over."""
+    try:
+        return await asyncio.wait_for(work, seconds)
+    except asyncio.TimeoutError as error:
+        if isinstance(error, ParqueueError):
+            raise
+        raise DaemonTimeoutError(
+            "timeout",
+            f"The transfer was not done after {seconds:g} seconds.",
+            "Make the same call again, with a larger transfer_timeout_s: it goes on where it is.",
+        ) from None
 
 
 def outcome(end: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,13 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 E = TypeVar("E")
 
 _POLL = 1.0  # seconds; a wait for ever can't be interrupted on Windows
+_PATIENCE = 15.0  # seconds that what was interrupted has to put things right
 
 
 class LoopThread:
@@ -34,8 +34,22 @@ class LoopThread:
     def observe(self, work: Callable[[Callable[[E], None]], Coroutine[Any, Any, T]], observer: Callable[[E], object] | None) -> T:
         """Run to its end, and call the observer with what it tells, in this thread."""
         told: queue.SimpleQueue[E | None] = queue.SimpleQueue()
-        future = asyncio.run_coroutine_threadsafe(work(told.put), self._loop)
-        future.add_done_callback(lambda _: told.put(None))
+        ended = threading.Event()
+        tasks: list[asyncio.Task[T]] = []
+        coroutine = work(told.put)
+
+        def begin() -> None:
+            task = self._loop.create_task(coroutine)
+            task.add_done_callback(finish)
+            tasks.append(task)
+
+        def finish(task: asyncio.Task[T]) -> None:
+            if not task.cancelled():
+                task.exception()  # it is looked at, here or below
+            told.put(None)
+            ended.set()
+
+        self._loop.call_soon_threadsafe(begin)
         try:
             while True:
                 with contextlib.suppress(queue.Empty):
@@ -45,14 +59,10 @@ class LoopThread:
                     if observer is not None:
                         observer(event)
         except BaseException:
-            future.cancel()
-            with contextlib.suppress(BaseException):
-                future.exception(timeout=10)
+            self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+            ended.wait(_PATIENCE)
             raise
-        try:
-            return future.result()
-        except CancelledError:
-            raise asyncio.CancelledError from None
+        return tasks[0].result()
 
     def close(self) -> None:
         """End the thread; nothing may run in it."""
