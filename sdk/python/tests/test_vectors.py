@@ -263,3 +263,16 @@ def test_names_in_order(tmp_path: Path) -> None:
     order = vectors("order.json")
     assert _natural.in_order(order["names"]) == order["names_in_order"]
     assert sorted(order["paths"], key=_natural.path_key) == order["paths_in_order"]
+
+
+@pytest.mark.parametrize("name", ["../out.parquet", "a/b", "..", "", "a\\b", "nul\0"])
+def test_a_server_that_lies_writes_nowhere_else(stub: Stub, tmp_path: Path, name: str) -> None:
+    file = {"file_name": name, "file_id": "f", "position": 0, "size_bytes": 1, "row_count": 0, "checksum_crc64nvme": ""}
+    stub.give({"status": 200, "json": {"files": [file]}})
+    to = tmp_path / "to"
+    with (
+        ParqueueClient(stub.url, "k", daemon=False, retry=QUICK) as client,
+        pytest.raises(parqueue.InvalidRequestError, match="can't be the name of a file"),
+    ):
+        client.datasets.download("dataset-1", to)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
