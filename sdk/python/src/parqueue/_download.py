@@ -20,6 +20,7 @@ from typing import Any
 from ._api import Answer
 from ._checksum import Sum
 from ._checksum import available as checks
+from ._disk import writing
 from ._exceptions import ChecksumMismatchError, ConflictError, ConnectionError, InvalidRequestError
 from ._http import Lanes, exchange, read_at_most
 from ._models import DownloadedFile, DownloadResult
@@ -63,7 +64,8 @@ async def download_files(
 ) -> DownloadResult:
     """Fetch files into a folder. Files that are there with the right bytes stay."""
     folder = folder.absolute()
-    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    with writing(folder):
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     meter = Meter(tell, len(files), sum(f.size for f in files))
     gate = asyncio.Semaphore(connections)
     try:
@@ -110,10 +112,11 @@ class _Fetching:
         file, meter = self._file, self._meter
         meter.begin(self._index, file.name)
         try:
-            if await self._there():
-                meter.add(file.size, moved=False)
-            else:
-                await self._fetch()
+            with writing(self._to):
+                if await self._there():
+                    meter.add(file.size, moved=False)
+                else:
+                    await self._fetch()
         finally:
             meter.leave(self._index)
         meter.file_done(file.name)
@@ -208,7 +211,8 @@ class _Fetching:
                 async for data in response.aiter_raw(256 << 10):
                     if counted + len(data) > length:
                         raise Again(ConnectionError("unavailable", f"{_STORE} sent too much.", "Make the same call again."))
-                    await asyncio.to_thread(_write, out, data, start + counted)
+                    with writing(self._part):
+                        await asyncio.to_thread(_write, out, data, start + counted)
                     counted += len(data)
                     self._meter.add(len(data))
             if counted != length:
@@ -242,5 +246,6 @@ def _checksum_of(path: Path) -> str | None:
 def write_order(folder: Path, names: Sequence[str]) -> None:
     """Say in ``_order.json`` in what order the files are."""
     temporary = folder / "._order.json.part"
-    temporary.write_text(json.dumps(list(names), indent=2, ensure_ascii=False) + "\n", "utf-8")
-    os.replace(temporary, folder / "_order.json")
+    with writing(folder):
+        temporary.write_text(json.dumps(list(names), indent=2, ensure_ascii=False) + "\n", "utf-8")
+        os.replace(temporary, folder / "_order.json")

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from ._exceptions import ConnectionError, DaemonError
+from ._exceptions import ConnectionError, DaemonError, ParqueueError
 from ._retry import Again
 
 TIMEOUT = httpx.Timeout(60, connect=20, pool=None)
@@ -88,6 +88,8 @@ async def exchange(
         try:
             response = await transport.handle_async_request(request)
             yield response
+        except ParqueueError:
+            raise  # some are OSErrors as well
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise unreachable(where, type(error).__name__) from None
         finally:

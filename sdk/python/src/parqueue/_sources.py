@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ._disk import reading
 from ._exceptions import InvalidRequestError, NotFoundError
 from ._natural import path_key
 
@@ -35,10 +36,8 @@ class LocalFile:
     @classmethod
     def at(cls, path: str, sort: str = "", name: str = "") -> LocalFile:
         """Look at a file. Raises NotFoundError or InvalidRequestError."""
-        try:
+        with reading(path):
             status = os.stat(path)
-        except OSError as error:
-            raise _unreadable(path, error) from None
         if not os.path.isfile(path):
             raise InvalidRequestError("invalid_request", f"{path} is not a file.", "Name files or folders.", {"path": path})
         base = name or os.path.basename(path)
@@ -46,7 +45,10 @@ class LocalFile:
 
     def check_unchanged(self) -> None:
         """Raise ConflictError's file_changed if the file is not what it was."""
-        now = LocalFile.at(self.path, self.sort, self.name)
+        try:
+            now = LocalFile.at(self.path, self.sort, self.name)
+        except NotFoundError:
+            raise changed(self.path, "was removed") from None
         if (now.size, now.mtime_ns, now.inode) != (self.size, self.mtime_ns, self.inode):
             raise changed(self.path)
 
@@ -58,7 +60,7 @@ class LocalFile:
         """Read the end of a Parquet file, by which the server refuses it before a byte moves; None when it can't be one."""
         if self.size < 12:
             return None
-        with open(self.path, "rb") as f:
+        with reading(self.path), open(self.path, "rb") as f:
             f.seek(-8, os.SEEK_END)
             length, magic = struct.unpack("<I4s", f.read(8))
             if magic != b"PAR1" or length + 8 > min(self.size, _FOOTER_LIMIT):
@@ -67,20 +69,14 @@ class LocalFile:
             return f.read(length + 8)
 
 
-def changed(path: str) -> InvalidRequestError:
-    """Make the error of a file that was written to while it was sent."""
+def changed(path: str, what: str = "changed") -> InvalidRequestError:
+    """Make the error of a file that was written to, or removed, while it was sent."""
     return InvalidRequestError(
         "file_changed",
-        f"{path} changed while it was being sent.",
+        f"{path} {what} while it was being sent.",
         "It was not appended, nor was any file behind it. Upload again when nothing writes to it.",
         {"path": path},
     )
-
-
-def _unreadable(path: str, error: OSError) -> Exception:
-    if isinstance(error, FileNotFoundError):
-        return NotFoundError("file_not_found", f"{path} is not there.", "Check the path.", {"path": path})
-    return InvalidRequestError("invalid_request", f"{path} can't be read: {error.strerror}.", "Check its permissions.", {"path": path})
 
 
 def find(paths: Sequence[StrPath], order: Order) -> list[LocalFile]:

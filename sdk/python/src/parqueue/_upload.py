@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from ._api import Answer, Api, pages
 from ._checksum import Sum
 from ._checksum import available as checks
+from ._disk import reading
 from ._exceptions import ConflictError, ConnectionError, ParqueueError, ServerError, error_of
 from ._http import Lanes, exchange, read_at_most
 from ._models import DatasetUploadResult
@@ -98,9 +99,13 @@ class Sending:
         had = 0
         if view.headers.get("Idempotency-Replayed"):
             had = await self._read_arrived(sums, size)
+            if had == 0:
+                joined = await self._join(complete)
+                if joined is not None:
+                    return joined
         sent = 0
         try:
-            with open(self.file.path, "rb", buffering=0) as source:
+            with reading(self.file.path), open(self.file.path, "rb", buffering=0) as source:
                 missing = [n for n in range(1, count + 1) if sums[n - 1] is None]
 
                 async def one(number: int) -> None:
@@ -162,6 +167,24 @@ class Sending:
                 self.moved(length, False)
             following = int(view.get("next_parts_from") or 0)
         return had
+
+    async def _join(self, complete: Mapping[str, Any]) -> Answer | None:
+        """Complete an upload none of whose parts are there: they may have been joined by a request that was cut off.
+
+        To send a part of it again would be in vain, and the store closes the connection before it says so.
+        """
+        body: dict[str, Any] = {"upload_id": self.upload_id, **complete}
+        if checks():
+            body["checksum"] = (await asyncio.to_thread(_sum_of, self.file.path, 0, self.file.size)).text()
+        self.file.check_unchanged()
+        try:
+            answer = await self.way.api.call("complete-upload", body)
+        except ConflictError as error:
+            if error.code == "upload_incomplete":
+                return None
+            raise
+        self.moved(self.file.size, False)
+        return answer
 
     async def _url(self, number: int) -> str:
         async with self._lock:
@@ -234,7 +257,8 @@ def refused(status: int, text: bytes) -> Exception:
 
 
 def _read(path: str, source: Any, offset: int, want: int, before: Sum) -> tuple[bytes, Sum]:
-    data = pread(source, want, offset)
+    with reading(path):
+        data = pread(source, want, offset)
     if len(data) != want:
         raise changed(path)
     return data, before.add(data)
@@ -259,7 +283,7 @@ def pread(source: Any, want: int, offset: int) -> bytes:
 
 def _sum_of(path: str, offset: int, length: int) -> Sum:
     total = Sum()
-    with open(path, "rb", buffering=0) as source:
+    with reading(path), open(path, "rb", buffering=0) as source:
         source.seek(offset)
         while total.size < length:
             data = source.read(min(_CHUNK, length - total.size))
