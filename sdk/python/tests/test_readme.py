@@ -31,13 +31,15 @@ def test_readme(
     monkeypatch.chdir(tmp_path)
     for name in ("days/day-2.parquet", "days/day-10.parquet", "x.parquet", "a.parquet"):
         table_file(name)
+    (tmp_path / "clip.mp4").write_bytes(b"no film")
     session: dict[str, Any] = {}
     said = []
     for block in blocks(README):
         exec(compile(block, str(README), "exec"), session)
         said.append(capsys.readouterr().out)
-    assert len(said) >= 5
+    assert len(said) == 6
     assert said[0] == "0 day-2.parquet 3\n1 day-10.parquet 3\n2 x.parquet 3\n3 a.parquet 3\n"
-    assert "count   int64     double" in said[3]
-    assert said[4].splitlines()[-1] == "100 %"
+    assert said[3] == f"{tmp_path / 'clips' / 'clip.mp4'} 7\n"
+    assert "count   int64     double" in said[4]
+    assert said[5].splitlines()[-1] == "100 %"
     assert (tmp_path / "back" / "day-2.parquet").exists()
