@@ -54,7 +54,7 @@ func TestVectors(t *testing.T) {
 	srv := serve(t, setup{})
 	read, _ := newKey(t, srv.data, "local", "read")
 	player := &vectorPlayer{url: srv.url, keys: map[string]string{"": srv.key, "read": read, "none": ""}, known: map[string]string{}, count: map[string]int{}}
-	for _, name := range []string{"exchanges.json", "errors.json"} {
+	for _, name := range []string{"exchanges.json", "errors.json", "assets.json"} {
 		path := filepath.Join(testtool.Root(), "testdata", "vectors", name)
 		var all []exchange
 		decodeFile(t, path, &all)

@@ -93,6 +93,9 @@ API: dict[str, tuple[str, bool]] = {  # what there is no public call for, and wh
     "uploads.complete": ("complete-upload", False),
     "uploads.append": ("append-files", False),
     "uploads.abort": ("abort-upload", False),
+    "assets.create": ("create-asset", True),
+    "assets.create_version": ("create-asset-version", True),
+    "assets.url": ("download-asset", False),
 }
 
 OPERATIONS: dict[str, Operation] = {
@@ -106,6 +109,9 @@ OPERATIONS: dict[str, Operation] = {
     "datasets.delete_file": lambda c, a: c.datasets.delete_file(a["dataset_id"], a["file_name"]),
     "assets.get": lambda c, a: c.get_metadata(a["asset_id"]),
     "assets.set": lambda c, a: c.set_metadata(a.pop("asset_id"), **a),
+    "assets.list": lambda c, a: c.list_assets(**a),
+    "assets.versions": lambda c, a: c.asset_versions(a["asset_id"]),
+    "assets.delete": lambda c, a: c.delete_asset(a["asset_id"]),
 }
 
 
@@ -148,7 +154,8 @@ def same(result: Any, answer: dict[str, Any]) -> None:
     assert checked >= 2
 
 
-PLAYED = [v for v in vectors("exchanges.json") if "operation" in v]
+EXCHANGES = [v for name in ("exchanges.json", "errors.json", "assets.json") for v in vectors(name) if "operation" in v]
+PLAYED = [v for v in EXCHANGES if "kind" not in v]
 
 
 @pytest.mark.parametrize("vector", PLAYED, ids=[v["name"] for v in PLAYED])
@@ -170,7 +177,7 @@ def test_exchanges(stub: Stub, vector: dict[str, Any]) -> None:
         same(result, answer)
 
 
-REFUSED = [v for v in vectors("errors.json") if "kind" in v and "operation" in v]
+REFUSED = [v for v in EXCHANGES if "kind" in v]
 
 
 @pytest.mark.parametrize("vector", REFUSED, ids=[v["name"] for v in REFUSED])
