@@ -280,6 +280,31 @@ func TestInterruptedClient(t *testing.T) {
 	m.wantBack("in", 1)
 }
 
+// A daemon that is stopped says so to who watches, and the same command goes on.
+func TestStoppedDaemon(t *testing.T) {
+	t.Parallel()
+	m := newDaemonMachine(t)
+	m.files("in", 110)
+	upload := slowly("datasets", "upload", m.dataset, "in")
+	w := m.watch(upload...)
+	id := w.moved(10 * mib).Transfer
+	m.must("daemon", "stop")
+	if code, _ := w.end(); code != 3 || !strings.Contains(w.errors.String(), "The transfer daemon was stopped") {
+		t.Errorf("exit code %d: %s", code, w.errors.String())
+	}
+	if out, err := m.command("daemon", "status").CombinedOutput(); err == nil {
+		t.Errorf("it runs: %s", out)
+	}
+	w = m.watch(upload...)
+	if code, _ := w.end(); code != 0 {
+		t.Errorf("exit code %d: %s", code, w.errors.String())
+	}
+	if all := m.listed(); len(all) != 1 || all[0].ID != id || all[0].State != daemon.StateDone {
+		t.Errorf("ended with %+v", all)
+	}
+	m.wantBack("in", 1)
+}
+
 // Transfers are paused, resumed and cancelled, also by a daemon that was started
 // after they were. Limits change while one runs.
 func TestTransfersCommands(t *testing.T) {

@@ -435,6 +435,9 @@ func (j *job) same(r NewTransfer, server string) bool {
 	if j.record.State == StateDone || j.record.State == StateCancelled || j.record.Server != server {
 		return false
 	}
+	if mine.Kind != r.Kind || mine.DatasetID != r.DatasetID || mine.To != r.To || mine.Path != r.Path || len(mine.Paths) != len(r.Paths) {
+		return false // without looking at a hundred thousand paths
+	}
 	a, err := json.Marshal(mine)
 	b, failed := json.Marshal(r)
 	return err == nil && failed == nil && bytes.Equal(a, b)
