@@ -63,7 +63,8 @@ test-sam: check-template ## Check the SAM template and build it
 	$(MAKE) sam-build
 	test/template/sizes $(BUILD_DIR) $(ARCH)
 
-# As it is written, and as CloudFormation gets it, which is kept beside what is built.
+# As it is written, and as CloudFormation gets it with every option that SAM reads,
+# which is kept beside what is built.
 # There, nobody uses a parameter that SAM itself has read (W2001).
 TRANSFORMED := .aws-sam/transformed.json
 
@@ -71,7 +72,7 @@ TRANSFORMED := .aws-sam/transformed.json
 check-template: ## Check the SAM template with cfn-lint and checkov
 	$(SAM) validate --lint
 	mkdir -p $(dir $(TRANSFORMED))
-	.cache/venv/sam/bin/python test/template/transform.py >$(TRANSFORMED)
+	.cache/venv/sam/bin/python test/template/transform.py GradualDeployment=true >$(TRANSFORMED)
 	.cache/venv/sam/bin/cfn-lint --ignore-checks W2001 -- $(TRANSFORMED)
 	.cache/venv/checkov/bin/checkov --config-file test/template/checkov.yaml --file $(TRANSFORMED)
 
@@ -155,8 +156,10 @@ sam-local: sam-local-build ## Run the functions in the SAM CLI's containers (Doc
 	exec bin/sam-local
 
 .PHONY: sam-local-build
+sam-local-build: ARCH = $(if $(filter x86_64,$(shell uname -m)),x86_64,arm64)
 sam-local-build:
-	$(MAKE) sam-build ARCH=$(if $(filter x86_64,$(shell uname -m)),x86_64,arm64) BUILD_DIR=.aws-sam/local
+	$(MAKE) sam-build ARCH=$(ARCH) BUILD_DIR=.aws-sam/local
+	test/template/sizes .aws-sam/local $(ARCH)
 
 ##@ Other
 

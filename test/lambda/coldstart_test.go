@@ -16,17 +16,14 @@ import (
 )
 
 // BenchmarkInit compares what functions do before they ask for their first event
-// with what the least function in Go does, in one run: the processor time that
-// they take, and how long it is. Lambda bills it with every cold start.
+// with what the least function in Go does, and one with a default-built SDK, in one
+// run: the processor time that they take, and how long it is. Lambda bills it with
+// every cold start.
 func BenchmarkInit(b *testing.B) {
-	folders := []string{"hello", "get-quotas", "authorizer", "list-dataset-files", "upload-to-dataset", "download-from-dataset"}
-	binaries := build(b, folders[1:])
-	hello := filepath.Join(binaries, folders[0])
-	command := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", filepath.Join(hello, "bootstrap"), "./test/lambda/testdata/hello")
-	command.Dir, command.Env = testtool.Root(), append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := command.CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, output)
-	}
+	folders := []string{"hello", "defaultsdk", "get-quotas", "authorizer", "list-dataset-files", "upload-to-dataset", "download-from-dataset", "ingest-object"}
+	binaries := build(b, folders[2:])
+	buildOther(b, binaries, folders[0], "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w")
+	buildOther(b, binaries, folders[1])
 	var least time.Duration
 	for _, folder := range folders {
 		b.Run(folder, func(b *testing.B) {
@@ -47,6 +44,22 @@ func BenchmarkInit(b *testing.B) {
 	}
 }
 
+// buildOther builds what is in testdata and is no function of the deployment.
+func buildOther(b *testing.B, binaries, name string, flags ...string) {
+	b.Helper()
+	output := filepath.Join(binaries, name, "bootstrap")
+	command := exec.Command("go", slices.Concat([]string{"build"}, flags, []string{"-o", output, "./test/lambda/testdata/" + name})...)
+	command.Dir, command.Env = testtool.Root(), append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := command.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, output)
+	}
+	info, err := os.Stat(output)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("%-22s %5.1f MB", name, float64(info.Size())/1e6)
+}
+
 // initOnce starts a function until it asks for an event.
 func initOnce(b *testing.B, bootstrap string) (processor, elapsed time.Duration) {
 	b.Helper()
@@ -59,7 +72,7 @@ func initOnce(b *testing.B, bootstrap string) (processor, elapsed time.Duration)
 	command := exec.Command(bootstrap)
 	command.Env = []string{
 		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(server.URL, "http://"), "AWS_REGION=us-east-1",
-		"AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "TABLE_NAME=t", "BUCKET_NAME=bucket",
+		"AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "TABLE_NAME=t", "BUCKET_NAME=bucket", "INBOX_NAME=inbox", "INBOX_TENANT=t", "STACK_NAME=s", "METRICS=stack",
 	}
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	began := time.Now()
