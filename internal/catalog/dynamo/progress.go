@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -50,6 +51,9 @@ func (c *Catalog) TableID(ctx context.Context) (string, error) {
 	}
 	if id := aws.ToString(out.Table.TableId); id != "" {
 		return id, nil
+	}
+	if made := out.Table.CreationDateTime; made != nil { // DynamoDB Local gives no ids
+		return made.UTC().Format(time.RFC3339Nano), nil
 	}
 	return "", errors.New("describing the table: it has no id")
 }
