@@ -18,9 +18,11 @@ run: build ## Build and start the local server
 
 ##@ Testing
 
-# The race detector needs a C compiler. The tests of the whole go without: most of
-# what they test is in other processes, and there is no time for both in CI.
+# The race detector needs a C compiler. The tests of the whole and of the command line
+# go without: most of what they test is in other processes, and there is no time for
+# both in CI.
 RACE := $(if $(shell command -v cc),-race)
+UNRACED := ./internal/cli ./test/...
 
 .PHONY: test
 test: test-tools check test-go test-python test-node test-sam ## Run every test
@@ -37,8 +39,8 @@ check: ## Check formatting, and what go vet finds
 
 .PHONY: test-go
 test-go: build ## Run the Go tests
-	go test $(RACE) -timeout 10m ./cmd/... ./functions/... ./internal/...
-	go test -timeout 10m ./test/...
+	go test $(RACE) -timeout 10m $$(go list ./cmd/... ./functions/... ./internal/... | grep -v /internal/cli$$)
+	go test -timeout 10m $(UNRACED)
 
 # With the Node that is there, and what speaks to servers with the oldest one that
 # the package is for as well.
