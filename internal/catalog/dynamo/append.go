@@ -44,6 +44,8 @@ type appending struct {
 	head  head
 	stale bool // the head is to be read again
 	hasty bool // the last try did not wait
+	waits int  // how often it has let others pass since it lost a race
+	busy  bool // there are others: look whether they are at work before the next try
 	sent  *dynamodb.TransactWriteItemsInput
 	at    actions
 
@@ -70,8 +72,13 @@ func (w *appending) input(ctx context.Context) (*dynamodb.TransactWriteItemsInpu
 		if err != nil {
 			return nil, err
 		}
+		before := w.head.Version
 		if err := w.learn(i); err != nil {
 			return nil, err
+		}
+		if w.busy && w.head.Version != before && w.waits < letPass {
+			w.stale, w.waits = true, w.waits+1
+			return nil, errAgain
 		}
 	}
 	if w.otherSchema() {
@@ -250,14 +257,18 @@ func (w *appending) refused(ctx context.Context, reasons []types.CancellationRea
 // just told the new head, which is worth a try at once, with one file. When that one
 // is lost as well there are many writers: after a pause the head will have moved on again,
 // so it is read then. A run of files takes too much of the table's time to be tried
-// on a chance: the writer that was faster has its next one ready.
+// on a chance: the writer that was faster has its next one ready, so it waits until
+// the head stands still for the length of a pause, up to letPass times.
 func (w *appending) lostRace() error {
 	if w.hasty = !w.hasty; w.hasty && len(w.Files) == 1 {
 		return errAtOnce
 	}
-	w.stale = true
+	w.stale, w.busy = true, len(w.Files) > 1
 	return errAgain
 }
+
+// letPass is how often a run of files lets others pass before it competes with them.
+const letPass = 12
 
 // otherSchema reports whether the dataset has another schema than the files.
 func (w *appending) otherSchema() bool {

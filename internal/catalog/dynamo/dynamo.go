@@ -5,8 +5,8 @@
 // dataset's head from the position that was read to the next free one, and
 // writes the entries and the names, or it changes nothing; whoever loses a race
 // is handed the new head by the refusal and tries again at once, without another
-// read; whoever loses again waits, and reads. That needs no lock, and leaves
-// nothing to repair wherever it stops.
+// read; whoever loses again waits, and reads. A run of files waits until the others
+// pause. That needs no lock, and leaves nothing to repair wherever it stops.
 //
 // DynamoDB writes the items of a transaction one after the other, and a query
 // may see some of them before others. A reader therefore believes the head, and

@@ -64,6 +64,36 @@ func TestAppendRetriesWhatPasses(t *testing.T) {
 	}
 }
 
+// A run of files that lost a race is not sent again while others are at work, since
+// each try takes as much of the table's time as theirs; but it does not wait for ever.
+func TestRunLetsOthersPass(t *testing.T) {
+	for name, tc := range map[string]struct{ others, looks int }{
+		"who end":   {3, 4},
+		"who don't": {100, 13},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			patient := dynamo.New(b.spy, b.table, dynamo.WithTries(50, 5*time.Millisecond))
+			b.spy.transact = func(n int, send func() error) error {
+				if n == 0 {
+					b.byAnother(t, "first")
+				}
+				return send()
+			}
+			b.spy.get = func(n int) {
+				if n > 0 && n <= tc.others {
+					b.byAnother(t, fmt.Sprint("other-", n))
+				}
+			}
+			if _, err := patient.Append(t.Context(), b.request("a", "b")); err != nil {
+				t.Fatal(err)
+			}
+			b.spy.wantCalls(t, map[string]int{"GetItem": 1 + tc.looks, "TransactWriteItems": 2})
+		})
+	}
+}
+
 func TestAppendGivesUp(t *testing.T) {
 	for name, cause := range throttling {
 		t.Run(name, func(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 type write interface {
 	// input is the transaction to send. As long as it is the same one it has
 	// the same token, by which DynamoDB recognises a repetition for 10 minutes.
-	// It is nil when nothing is left to do.
+	// It is nil when nothing is left to do. errAgain has it asked again after a pause.
 	input(ctx context.Context) (*dynamodb.TransactWriteItemsInput, error)
 
 	// refused looks at why a transaction changed nothing, one reason for each
@@ -51,6 +51,10 @@ func (c *Catalog) run(ctx context.Context, doing string, w write) error {
 		}
 		atOnce = false
 		in, err := w.input(ctx)
+		if errors.Is(err, errAgain) {
+			last = err
+			continue
+		}
 		if err != nil || in == nil {
 			return err
 		}
