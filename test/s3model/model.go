@@ -40,6 +40,7 @@ const (
 type config struct {
 	dir, listen    string
 	api            string // the URL of a Parqueue server, or ""
+	plain          bool   // model nothing
 	firstByte      time.Duration
 	bytesPerSecond int64
 }
@@ -58,6 +59,9 @@ type model struct {
 
 // start starts a store and the model before it.
 func start(ctx context.Context, c config) (m *model, err error) {
+	if c.plain && c.api != "" {
+		return nil, errors.New("--plain stands before nothing, and before no --api either")
+	}
 	if c.dir == "" || c.bytesPerSecond <= 0 || c.firstByte < 0 {
 		return nil, errors.New("--data has to name a folder, and --rate to be more than 0")
 	}
@@ -77,32 +81,42 @@ func start(ctx context.Context, c config) (m *model, err error) {
 	if err != nil {
 		return nil, err
 	}
-	certificate, authority, err := newCertificate()
-	if err != nil {
-		return nil, err
+	if m.url = m.store.Endpoint(); !c.plain {
+		if err := m.serveStore(c); err != nil {
+			return nil, err
+		}
 	}
-	l, err := net.Listen("tcp", c.listen)
-	if err != nil {
-		return nil, fmt.Errorf("listening: %w", err)
-	}
-	m.url = "https://" + l.Addr().String()
-	behind, err := url.Parse(m.store.Endpoint())
-	if err != nil {
-		return nil, fmt.Errorf("the store's address: %w", err)
-	}
-	// As S3 does, it speaks HTTP/1.1 alone: each connection has one request at a time.
-	m.serve(tls.NewListener(&pacedListener{Listener: l, bytesPerSecond: c.bytesPerSecond}, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}),
-		after(c.firstByte, toStore(behind)))
 	if err := m.serveAPI(c); err != nil {
 		return nil, err
-	}
-	if err := os.WriteFile(m.ca, authority, 0o600); err != nil {
-		return nil, fmt.Errorf("writing the certificate: %w", err)
 	}
 	if err := os.WriteFile(m.env, []byte(m.environment()), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the environment: %w", err)
 	}
 	return m, nil
+}
+
+// serveStore stands before the store.
+func (m *model) serveStore(c config) error {
+	certificate, authority, err := newCertificate()
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", c.listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	m.url = "https://" + l.Addr().String()
+	behind, err := url.Parse(m.store.Endpoint())
+	if err != nil {
+		return fmt.Errorf("the store's address: %w", err)
+	}
+	// As S3 does, it speaks HTTP/1.1 alone: each connection has one request at a time.
+	m.serve(tls.NewListener(&pacedListener{Listener: l, bytesPerSecond: c.bytesPerSecond}, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}),
+		after(c.firstByte, toStore(behind)))
+	if err := os.WriteFile(m.ca, authority, 0o600); err != nil {
+		return fmt.Errorf("writing the certificate: %w", err)
+	}
+	return nil
 }
 
 // serveAPI stands before a Parqueue server, if one is named.
@@ -143,11 +157,14 @@ func (m *model) close() error {
 // environment is what S3 clients read.
 func (m *model) environment() string {
 	var b strings.Builder
-	for _, line := range [][2]string{
+	told := [][2]string{
 		{"AWS_ACCESS_KEY_ID", m.access}, {"AWS_SECRET_ACCESS_KEY", m.secret}, {"AWS_REGION", region}, {"AWS_DEFAULT_REGION", region},
-		{"AWS_ENDPOINT_URL", m.url}, {"S3_ENDPOINT_URL", m.url}, {"AWS_CA_BUNDLE", m.ca}, {"SSL_CERT_FILE", m.ca}, {"REQUESTS_CA_BUNDLE", m.ca}, {"NODE_EXTRA_CA_CERTS", m.ca},
-		{"S3MODEL_BUCKET", bucket}, {"S3MODEL_API", m.apiURL},
-	} {
+		{"AWS_ENDPOINT_URL", m.url}, {"S3_ENDPOINT_URL", m.url}, {"S3MODEL_BUCKET", bucket}, {"S3MODEL_API", m.apiURL},
+	}
+	if strings.HasPrefix(m.url, "https:") {
+		told = append(told, [][2]string{{"AWS_CA_BUNDLE", m.ca}, {"SSL_CERT_FILE", m.ca}, {"REQUESTS_CA_BUNDLE", m.ca}, {"NODE_EXTRA_CA_CERTS", m.ca}}...)
+	}
+	for _, line := range told {
 		fmt.Fprintf(&b, "export %s='%s'\n", line[0], line[1])
 	}
 	return b.String()

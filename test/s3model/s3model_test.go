@@ -142,6 +142,20 @@ func TestFirstByte(t *testing.T) {
 	}
 }
 
+// Without a model clients get the store itself.
+func TestPlain(t *testing.T) {
+	m := startModel(t, config{firstByte: testFirst, bytesPerSecond: testRate, plain: true})
+	if m.url != m.store.Endpoint() || !strings.HasPrefix(m.url, "http://") {
+		t.Fatalf("the store is at %s", m.url)
+	}
+	if text, err := os.ReadFile(m.env); err != nil || !strings.Contains(string(text), "AWS_ENDPOINT_URL='"+m.url+"'") || strings.Contains(string(text), "CA_BUNDLE") {
+		t.Errorf("clients are told %q, %v", text, err)
+	}
+	if _, err := s3Client(m, http.DefaultClient).PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("a"), Body: strings.NewReader("a")}); err != nil {
+		t.Error(err)
+	}
+}
+
 // A Parqueue server's own URLs lead through the model, and still hold.
 func TestBeforeParqueue(t *testing.T) {
 	dir := t.TempDir() // removed after the server has ended
