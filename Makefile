@@ -117,6 +117,22 @@ bench: ## Measure what docs/benchmarks.md has figures of
 	go test -run '^$$' -bench List -benchtime 3x -timeout 60m ./test/bench
 	go test -run '^$$' -bench . -benchtime 40x ./test/lambda
 
+# Parqueue beside other clients, all on this machine; an hour, and some 15 GiB of
+# memory or disk. What it measures is installed under .cache/speed.
+SPEED ?=
+
+.PHONY: speed
+speed: build speed-tools ## Move files beside other clients (SPEED='--mib 32 --many 50 --repetitions 1')
+	python3 test/speed/speed.py $(SPEED)
+
+.PHONY: speed-tools
+speed-tools:
+	go build -o bin/floor ./test/speed/floor
+	go build -o bin/s3model ./test/s3model
+	test -x .cache/speed/bin/rclone || GOBIN=$(CURDIR)/.cache/speed/bin go install github.com/rclone/rclone@v1.75.1
+	test -x .cache/speed/venv/bin/python || python3 -m venv .cache/speed/venv
+	.cache/speed/venv/bin/pip install --quiet --disable-pip-version-check -r test/speed/requirements.txt
+
 ##@ AWS
 
 # The processor that the functions are built for: arm64 or x86_64. A deployment
