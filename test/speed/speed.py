@@ -134,10 +134,16 @@ def measure(argv, env, beside, servers, stdin=None):
         started = time.monotonic()
         p = subprocess.Popen([str(a) for a in argv], env=env, stdin=stdin or subprocess.DEVNULL, stdout=out, stderr=err)
         limit = threading.Timer(RUN_LIMIT, p.kill)
+        limit.daemon = True
         limit.start()
-        _, status, usage = os.wait4(p.pid, 0)
-        wall = time.monotonic() - started
-        limit.cancel()
+        try:
+            _, status, usage = os.wait4(p.pid, 0)
+        except BaseException:
+            p.kill()
+            raise
+        finally:
+            wall = time.monotonic() - started
+            limit.cancel()
         p.returncode = os.waitstatus_to_exitcode(status)
         if status:
             err.seek(0)
