@@ -50,7 +50,15 @@ const operations = {
   'uploads.abort': (client, { upload_id: id }) => client.uploads.abort(id),
   'assets.get_metadata': (client, { asset_id: id }) => client.getMetadata(id),
   'assets.set_metadata': (client, { asset_id: id, if_match: ifMatch, ...fields }) => client.setMetadata(id, fields, { ifMatch }),
+  'assets.get': (client, { asset_id: id }) => client.getMetadata(id),
+  'assets.set': (client, { asset_id: id, if_match: ifMatch, ...fields }) => client.setMetadata(id, fields, { ifMatch }),
+  'assets.list': (client, { owner_type: ownerType, owner_id: ownerId }) => client.listAssets({ ownerType, ownerId }).all(),
+  'assets.versions': (client, { asset_id: id }) => client.assetVersions(id).all(),
+  'assets.delete': (client, { asset_id: id }) => client.assetDelete(id),
 }
+
+/** The steps of an upload of an asset are one call here. */
+const stepsOfAssets = ['assets.create', 'assets.create_version', 'assets.url', 'uploads.complete']
 
 /** What an operation makes of an answer. */
 function resultOf(operation, json) {
@@ -58,7 +66,9 @@ function resultOf(operation, json) {
   switch (operation) {
     case 'datasets.list': return rows(json.datasets)
     case 'datasets.files': case 'uploads.append': return rows(json.files)
-    case 'datasets.delete_file': return undefined
+    case 'assets.list': return rows(json.assets)
+    case 'assets.versions': return rows(json.versions)
+    case 'datasets.delete_file': case 'assets.delete': return undefined
     case 'datasets.url': return { url: json.url, expiresAt: json.expires_at, sizeBytes: json.size_bytes, checksum: json.checksum_crc64nvme }
   }
   const result = camel(json)
@@ -84,9 +94,11 @@ function wantRequest(seen, request, apiKey) {
 }
 
 describe('vectors', { timeout: 60_000 }, () => {
-  const exchanges = vectors('exchanges')
+  const ofAssets = vectors('assets').filter(({ operation }) => !stepsOfAssets.includes(operation))
+  const exchanges = [...vectors('exchanges'), ...ofAssets.filter(({ kind }) => !kind)]
+  const refusals = [...vectors('errors'), ...ofAssets.filter(({ kind }) => kind)]
   test('every operation is known', () => {
-    const named = [...exchanges, ...vectors('errors'), ...vectors('retries')].map((vector) => vector.operation).filter(Boolean)
+    const named = [...exchanges, ...refusals, ...vectors('retries')].map((vector) => vector.operation).filter(Boolean)
     assert.deepEqual([...new Set(named)].filter((name) => !(name in operations)), [])
     assert.ok(named.length > 50)
   })
@@ -105,7 +117,7 @@ describe('vectors', { timeout: 60_000 }, () => {
     })
   }
 
-  for (const { name, operation, arguments: args, kind, request, answer } of vectors('errors')) {
+  for (const { name, operation, arguments: args, kind, request, answer } of refusals) {
     if (!operation || !kind) continue
     test(`error: ${name}`, async (t) => {
       const server = await replay(t, [answer])
