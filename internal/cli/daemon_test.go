@@ -517,7 +517,7 @@ func TestChangedMidTransfer(t *testing.T) {
 			t.Parallel()
 			m := newDaemonMachine(t)
 			m.files("in", 5, 60, 5)
-			w := m.watch(slowly("datasets", "upload", m.dataset, "in")...)
+			w := m.watch(slower("datasets", "upload", m.dataset, "in")...)
 			w.moved(20 * mib)
 			if err := change(filepath.Join(m.dir, "in", "1.parquet")); err != nil {
 				t.Fatal(err)
