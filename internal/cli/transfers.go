@@ -181,20 +181,30 @@ func errNotOwned(id string) error {
 	return fault.New(fault.CodeConflict, "The transfer was begun without the daemon.", "Run the command again that began it: it goes on where it was.")
 }
 
+// change has the daemon that owns a transfer do something to it, as whom the daemon
+// is to be told.
+func change(c *cobra.Command, id, what string, as func(daemon.Status) *daemon.Server) error {
+	d, status, none, err := owner(c, id)
+	switch {
+	case err != nil:
+		return err
+	case none:
+		return errNotOwned(id)
+	}
+	_, err = d.Change(c.Context(), id, what, as(status))
+	return err
+}
+
+// nobody is told to the daemon where no key is needed.
+func nobody(daemon.Status) *daemon.Server { return nil }
+
 func newTransfersPause() *cobra.Command {
 	return &cobra.Command{
 		Use:   "pause TRANSFER",
 		Short: "Stop a transfer until it is resumed",
 		Args:  exactArgs(1, "one transfer id; see `parqueue transfers list`"),
 		RunE: func(c *cobra.Command, args []string) error {
-			d, _, none, err := owner(c, args[0])
-			switch {
-			case err != nil:
-				return err
-			case none:
-				return errNotOwned(args[0])
-			}
-			if _, err := d.Change(c.Context(), args[0], "pause", nil); err != nil {
+			if err := change(c, args[0], "pause", nobody); err != nil {
 				return err
 			}
 			fmt.Fprintf(c.ErrOrStderr(), "Paused; `parqueue transfers resume %s` goes on.\n", args[0])
@@ -209,14 +219,7 @@ func newTransfersResume(s *session) *cobra.Command {
 		Short: "Go on with a transfer that was paused, waits or failed",
 		Args:  exactArgs(1, "one transfer id; see `parqueue transfers list`"),
 		RunE: func(c *cobra.Command, args []string) error {
-			d, status, none, err := owner(c, args[0])
-			switch {
-			case err != nil:
-				return err
-			case none:
-				return errNotOwned(args[0])
-			}
-			if _, err := d.Change(c.Context(), args[0], "resume", s.signature(status)); err != nil {
+			if err := change(c, args[0], "resume", s.signature); err != nil {
 				return err
 			}
 			fmt.Fprintf(c.ErrOrStderr(), "It goes on; `parqueue transfers list` shows how far it is.\n")
