@@ -263,6 +263,12 @@ func (w *appending) lostRace() error {
 	if w.hasty = !w.hasty; w.hasty && len(w.Files) == 1 {
 		return errAtOnce
 	}
+	return w.later()
+}
+
+// later has the head read again after a pause, and a run of files wait while others
+// move it.
+func (w *appending) later() error {
 	w.stale, w.busy = true, len(w.Files) > 1
 	return errAgain
 }
