@@ -15,41 +15,15 @@ import (
 	"time"
 
 	"github.com/parqueue/parqueue/internal/client"
-	"github.com/parqueue/parqueue/internal/server"
+	"github.com/parqueue/parqueue/internal/server/servertest"
 	"github.com/parqueue/parqueue/internal/testtool"
 )
 
 // shared is the one server of all tests: the whole product, in this process.
 var shared struct{ url, key string }
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "parqueue-daemon-")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan server.Ready, 1), make(chan error, 1)
-	go func() {
-		ended <- server.Run(ctx, server.Config{Listen: "127.0.0.1:0", DataDir: filepath.Join(dir, "data"), Log: slog.New(slog.DiscardHandler)},
-			func(r server.Ready) { ready <- r })
-	}()
-	select {
-	case r := <-ready:
-		key, err := os.ReadFile(r.KeyFile)
-		if err != nil {
-			panic(err)
-		}
-		shared.url, shared.key = r.URL, strings.TrimSpace(string(key))
-	case err := <-ended:
-		panic(err)
-	}
-	code := m.Run()
-	stop()
-	<-ended
-	return code
+func TestMain(m *testing.M) {
+	os.Exit(servertest.Run(m, func(url, key string) { shared.url, shared.key = url, key }))
 }
 
 // running is a daemon in this process.
