@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"database/sql"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -13,30 +14,12 @@ import (
 // Files and deletions of the layout before every deletion was kept are known by
 // their ids.
 func TestOpenOfALayoutWithoutRecords(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "catalog.db")
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, statement := range append(migrations()[:4:4],
-		"PRAGMA user_version = 4",
+	c := openLayout(t, 4,
 		`INSERT INTO datasets (number, tenant, id, name, created_at, updated_at, files, next_position)
 			VALUES (1, 'acme', 'dataset-1', 'old', '2026-01-02T03:04:05Z', '2026-01-02T03:04:05Z', 1, 2)`,
 		`INSERT INTO files VALUES (1, 0, 'a', 'file-a', 1, 1, '', 'k', '2026-01-02T03:04:05Z')`,
 		`INSERT INTO deleted_files VALUES (1, 1, 'b', 'file-b', 1, 1, '', 'k', '2026-01-02T03:04:05Z', 'deletion-1')`,
-	) {
-		if _, err := db.ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	c, err := Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	)
 	for id, want := range map[string]dataset.FileState{"file-a": dataset.FileAppended, "file-b": dataset.FileDeleted, "file-c": dataset.FileAborted} {
 		if got, err := c.ClaimFile(t.Context(), dataset.FileRef{Tenant: "acme", FileID: id}); err != nil || got.State != want {
 			t.Errorf("%s: %+v, %v; want %s", id, got, err, want)
@@ -50,31 +33,13 @@ func TestOpenOfALayoutWithoutRecords(t *testing.T) {
 
 // Of the layout before there were assets, files are assets and uploads go on.
 func TestOpenOfALayoutWithoutAssets(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "catalog.db")
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, statement := range append(migrations()[:8:8],
-		"PRAGMA user_version = 8",
+	c := openLayout(t, 8,
 		`INSERT INTO datasets (number, tenant, id, name, created_at, updated_at, files, next_position)
 			VALUES (1, 'acme', 'dataset-1', 'old', '2026-01-02T03:04:05Z', '2026-01-02T03:04:05Z', 1, 1)`,
 		`INSERT INTO files VALUES (1, 0, 'a', 'file-a', 1, 1, '', 'k', '2026-01-02T03:04:05Z')`,
 		`INSERT INTO uploads (tenant, id, dataset_id, file_id, file_name, bytes, part_bytes, checksum, object_key, parts_id, state, created_at, valid_until)
 			VALUES ('acme', 'upload-b', 'dataset-1', 'file-b', 'b', 1, 5242880, '', 'k', 'p', 'open', '2026-01-02T03:04:05Z', 4102444800000000)`,
-	) {
-		if _, err := db.ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	c, err := Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	)
 	said, err := c.SetAsset(t.Context(), dataset.AssetUpdate{Tenant: "acme", ID: "file-a", Changes: asset.Changes{Alias: new("x"), Tags: &[]string{"y"}}})
 	if err != nil || said.Owner.ID != "dataset-1" || said.Content.FileName != "a" || said.Revision != 1 {
 		t.Fatalf("got %+v, %v", said, err)
@@ -128,4 +93,30 @@ func TestOpenOfAnEarlierLayout(t *testing.T) {
 	if err != nil || updated.Name != "new" || updated.Version != 2 {
 		t.Fatalf("got %+v, %v", updated, err)
 	}
+}
+
+// openLayout opens a catalog that was written with the layout of a version, and has
+// what statements put there.
+func openLayout(t *testing.T, version int, statements ...string) *Catalog {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := append(migrations()[:version:version], fmt.Sprint("PRAGMA user_version = ", version))
+	for _, statement := range append(before, statements...) {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
 }
