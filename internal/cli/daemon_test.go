@@ -157,7 +157,7 @@ func (w *watched) end() (code int, moved int64) {
 }
 
 func slowly(args ...string) []string {
-	return append(args, "--connections", fmt.Sprint(connections), "--limit-rate", "50M")
+	return append(args, "--connections", fmt.Sprint(connections), "--limit-rate", "20M")
 }
 
 // slower is for what has to be under way still after some commands.
