@@ -17,6 +17,7 @@ import (
 
 	"github.com/parqueue/parqueue/internal/cli"
 	"github.com/parqueue/parqueue/internal/embeddeds3/embeddeds3test"
+	"github.com/parqueue/parqueue/internal/freeport"
 	"github.com/parqueue/parqueue/internal/testtool"
 )
 
@@ -76,7 +77,9 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: serve DIR")
 	}
-	url, stop, err := startServer(ts.MkAbs(args[0]), "127.0.0.1:0")
+	address, err := freeport.Address()
+	ts.Check(err)
+	url, stop, err := startServer(ts.MkAbs(args[0]), address)
 	ts.Check(err)
 	ts.Defer(stop)
 	ts.Setenv("URL", url)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/parqueue/parqueue/internal/daemon"
+	"github.com/parqueue/parqueue/internal/freeport"
 	"github.com/parqueue/parqueue/internal/testtool"
 	"github.com/parqueue/parqueue/internal/transfer"
 )
@@ -33,7 +34,11 @@ type machine struct {
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	dir := t.TempDir()
-	url, stop, err := startServer(filepath.Join(dir, "data"), "127.0.0.1:0")
+	address, err := freeport.Address()
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, stop, err := startServer(filepath.Join(dir, "data"), address)
 	if err != nil {
 		t.Fatal(err)
 	}

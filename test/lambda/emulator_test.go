@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parqueue/parqueue/internal/freeport"
 	"github.com/parqueue/parqueue/internal/testtool"
 )
 
@@ -161,12 +162,11 @@ func (f *function) send(t *testing.T, event any) []byte {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 func waitFor(t *testing.T, address string) {

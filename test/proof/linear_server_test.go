@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/parqueue/parqueue/internal/freeport"
 	"github.com/parqueue/parqueue/internal/testtool"
 )
 
@@ -40,12 +40,11 @@ func newServer(t testing.TB) *server {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building parqueue: %v: %s", err, out)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer free.Close()
-	return &server{program: path, data: filepath.Join(dir, "data"), address: free.Addr().String()}
+	return &server{program: path, data: filepath.Join(dir, "data"), address: address}
 }
 
 // start returns when the server answers.

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/parqueue/parqueue/internal/freeport"
 	"github.com/parqueue/parqueue/internal/objectstore"
 	"github.com/parqueue/parqueue/internal/testtool"
 )
@@ -44,7 +45,7 @@ func TestSAMLocal(t *testing.T) {
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the functions: %v\n%s", err, output)
 	}
-	listen, err := freeAddress()
+	listen, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/parqueue/parqueue/internal/catalog/dynamo"
 	"github.com/parqueue/parqueue/internal/embeddeds3"
+	"github.com/parqueue/parqueue/internal/freeport"
 	"github.com/parqueue/parqueue/internal/keys"
 )
 
@@ -71,7 +72,7 @@ func (s *stores) startDynamoDB(ctx context.Context, c config) (stop func(), err 
 	if _, err := os.Stat(program); err != nil {
 		return nil, fmt.Errorf("%w: run `make test-tools`", err)
 	}
-	if s.dynamoDB, err = freeAddress(); err != nil {
+	if s.dynamoDB, err = freeport.Address(); err != nil {
 		return nil, err
 	}
 	host, port, err := net.SplitHostPort(s.dynamoDB)
@@ -101,16 +102,6 @@ func (s *stores) startDynamoDB(ctx context.Context, c config) (stop func(), err 
 	}
 	s.key = text
 	return stop, dynamo.New(client, table).AddKey(ctx, key)
-}
-
-// freeAddress is one that nobody listens on at the moment.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // startTime is how long a server has until it answers.

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/parqueue/parqueue/internal/catalog/dynamo"
+	"github.com/parqueue/parqueue/internal/freeport"
 	"github.com/parqueue/parqueue/internal/testtool"
 )
 
@@ -86,12 +87,16 @@ const startTime = 15 * time.Second
 
 // start runs the emulator, in memory, on a free port of the loopback address.
 func start(t testing.TB, program string) (endpoint string, err error) {
-	port, err := freePort()
+	address, err := freeport.Address()
+	if err != nil {
+		return "", err
+	}
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", err
 	}
 	var output strings.Builder
-	cmd := exec.Command(program, "serve", "--host", "127.0.0.1", "--port", fmt.Sprint(port)) //nolint:gosec // the test's own tool
+	cmd := exec.Command(program, "serve", "--host", host, "--port", port) //nolint:gosec // the test's own tool
 	cmd.Stdout, cmd.Stderr = &output, &output
 	dieWithParent(cmd)
 	if err := cmd.Start(); err != nil {
@@ -106,22 +111,13 @@ func start(t testing.TB, program string) (endpoint string, err error) {
 		_ = cmd.Process.Kill()
 		<-ended
 	}
-	endpoint = fmt.Sprintf("http://127.0.0.1:%d", port)
+	endpoint = "http://" + address
 	if err := answers(endpoint, ended); err != nil {
 		stop()
 		return "", fmt.Errorf("%w; it printed %q", err, output.String())
 	}
 	t.Cleanup(stop)
 	return endpoint, nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close() //nolint:errcheck // nothing was sent
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // answers waits until a server answers, whatever it says.
