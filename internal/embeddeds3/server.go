@@ -353,6 +353,8 @@ func newPosix(root string, attributes meta.MetadataStorer) (*posix.Posix, error)
 		// ETags made from the CRC-64 that is computed anyway, instead of from an
 		// MD5 that would be most of the work of an upload.
 		DataIntegrityEtag: true,
+		// Each read of an object has one of these, be it of a footer's few bytes.
+		IOBufferSize: 128 << 10,
 	}
 	opts.SetNewDirPerm(0o700)
 	opts.SetNewFilePerm(0o600)

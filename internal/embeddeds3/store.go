@@ -348,7 +348,8 @@ func (s *store) GetObjectLegalHold(context.Context, string, string, string) (*bo
 
 // PutObject stores an object and returns when it is on disk. Nobody reads or
 // removes it before that.
-func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
+func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (_ s3response.PutObjectOutput, err error) {
+	defer func(body io.Reader) { readRefused(body, err) }(in.Body)
 	path, end, err := s.beginUpload(ctx, in.Bucket, in.Key)
 	if err != nil {
 		return s3response.PutObjectOutput{}, err
@@ -489,7 +490,8 @@ func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateM
 
 // UploadPart stores a part. It survives the process; a loss of power may take
 // it until its upload is completed, and completing then fails.
-func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
+func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (_ *s3.UploadPartOutput, err error) {
+	defer func() { readRefused(in.Body, err) }()
 	path, end, err := s.beginParts(ctx, in.Bucket, in.Key, in.UploadId)
 	if err != nil {
 		return nil, err

@@ -34,3 +34,15 @@ func (b *wholeBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// mostRefused bounds what is read of a body that is not wanted.
+const mostRefused = 16 << 20
+
+// readRefused reads a body whose request is refused to its end. The gateway reads
+// 256 KiB of it and then closes the connection, so that a sender of more often sees that
+// instead of the answer, and sends it all again.
+func readRefused(body io.Reader, err error) {
+	if err != nil && body != nil {
+		_, _ = io.CopyN(io.Discard, body, mostRefused) // it may be cut off: that is why it is refused then
+	}
+}
