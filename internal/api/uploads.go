@@ -75,6 +75,9 @@ func (f fields) newContent(n dataset.NewUpload) (_ dataset.NewUpload, limit int,
 	if n.Footer, err = f.encoded("footer"); err != nil {
 		return n, 0, err
 	}
+	if n.SinglePut, err = f.flag("single_put", false); err != nil {
+		return n, 0, err
+	}
 	limit, err = f.partLimit()
 	return n, limit, err
 }
@@ -343,7 +346,11 @@ func (a *API) uploadView(v dataset.UploadView) map[string]any {
 	}
 	urls := make([]any, len(v.URLs))
 	for i, u := range v.URLs {
-		urls[i] = map[string]any{"part_number": u.Number, "offset": u.Offset, "size_bytes": u.SizeBytes, "url": u.URL}
+		part := map[string]any{"part_number": u.Number, "offset": u.Offset, "size_bytes": u.SizeBytes, "url": u.URL}
+		if len(u.Headers) > 0 {
+			part["headers"] = u.Headers
+		}
+		urls[i] = part
 	}
 	row["part_urls"] = urls
 	if len(urls) > 0 {

@@ -38,7 +38,7 @@ func TestExpiredUploads(t *testing.T) {
 	for id, age := range map[string]time.Duration{past: dataset.UploadLifetime + time.Minute, open: time.Hour} {
 		began := time.Now().Add(-age)
 		_, err := catalog.CreateUpload(t.Context(), f.who.Tenant, dataset.Upload{
-			ID: id, FileID: dataset.FileIDOf(id), DatasetID: "dataset-1", FileName: "a.parquet", SizeBytes: 10, PartSize: dataset.MinPartSize,
+			ID: id, FileID: dataset.FileIDOf(id), DatasetID: "dataset-1", FileName: "a.parquet", SizeBytes: 10, PartSize: dataset.MinPartSize, PartsID: "parts",
 			CreatedAt: began, ExpiresAt: began.Add(dataset.UploadLifetime),
 		}, dataset.Idempotency{})
 		if err != nil {

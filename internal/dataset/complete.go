@@ -116,8 +116,8 @@ func (s *Service) assemble(ctx context.Context, who keys.Principal, u Upload, ch
 	if err != nil {
 		return Upload{}, schema.Schema{}, err
 	}
-	if stored.SizeBytes != u.SizeBytes {
-		return Upload{}, schema.Schema{}, fault.Internal("completing "+u.ID, errors.New("the object has another size than its parts"))
+	if stored.SizeBytes != u.SizeBytes || stored.CRC64NVME == "" {
+		return Upload{}, schema.Schema{}, fault.Internal("completing "+u.ID, errors.New("the object has another size than its parts, or no checksum"))
 	}
 	if checksum != "" && checksum != stored.CRC64NVME {
 		return Upload{}, schema.Schema{}, errOtherChecksum(u)
@@ -140,9 +140,16 @@ func (s *Service) assemble(ctx context.Context, who keys.Principal, u Upload, ch
 	return Upload{}, schema.Schema{}, fmt.Errorf("completing %s: %w", u.ID, err)
 }
 
-// completeParts makes the parts the object, unless an earlier try did.
+// completeParts makes the parts the object, unless an earlier try did, or the file
+// came as one.
 func (s *Service) completeParts(ctx context.Context, u Upload, checksum string) (Stored, error) {
-	arrived, err := s.parts.ListParts(ctx, u.ObjectKey, u.PartsID, 0, MaxParts)
+	arrived, err := s.arrived(ctx, u, 0, MaxParts)
+	if err == nil && u.Whole() {
+		if err := checkArrived(u, arrived); err != nil {
+			return Stored{}, err
+		}
+		return Stored{SizeBytes: arrived[0].SizeBytes, CRC64NVME: arrived[0].CRC64NVME}, nil
+	}
 	if err == nil {
 		if err := checkArrived(u, arrived); err != nil {
 			return Stored{}, err

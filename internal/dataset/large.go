@@ -24,6 +24,7 @@ type NewUpload struct {
 	Checksum  string // CRC-64/NVME in base64, or ""
 	PartSize  int64  // 0 to have one chosen
 	Footer    []byte // the file's last bytes, or nil
+	SinglePut bool   // the caller can send headers with its PUT, so a file of one part may come as one
 }
 
 // PartURL is where one part goes.
@@ -32,6 +33,7 @@ type PartURL struct {
 	Offset    int64 // in the file
 	SizeBytes int64
 	URL       string
+	Headers   map[string]string // that have to be sent with it, if any
 }
 
 // UploadView is an upload with a stretch of its parts.
@@ -47,7 +49,11 @@ type UploadView struct {
 // operation names a new upload as a request, with all that the caller says of it but
 // for the footer.
 func (n NewUpload) operation(name string, more ...string) []string {
-	return append([]string{name, n.DatasetID, n.FileName, strconv.FormatInt(n.SizeBytes, 10), n.Checksum, strconv.FormatInt(n.PartSize, 10)}, more...)
+	all := append([]string{name, n.DatasetID, n.FileName, strconv.FormatInt(n.SizeBytes, 10), n.Checksum, strconv.FormatInt(n.PartSize, 10)}, more...)
+	if n.SinglePut {
+		all = append(all, "single put")
+	}
+	return all
 }
 
 // CreateUpload begins a large file: it checks what can be known before any byte
@@ -162,6 +168,9 @@ func (s *Service) beginParts(ctx context.Context, who keys.Principal, n NewUploa
 		}
 		u.Asset = &own
 	}
+	if n.SinglePut && u.PartCount() == 1 {
+		return u, nil
+	}
 	u.PartsID, err = s.parts.CreateParts(ctx, u.ObjectKey)
 	return u, err
 }
@@ -190,7 +199,7 @@ func (s *Service) Upload(ctx context.Context, who keys.Principal, id string, fro
 	if from > u.PartCount() {
 		return UploadView{}, fault.Newf(fault.CodeInvalidRequest, "Parts count from 1.", "The upload has %d parts, and none with the number %d.", u.PartCount(), from)
 	}
-	arrived, err := s.parts.ListParts(ctx, u.ObjectKey, u.PartsID, from-1, limit)
+	arrived, err := s.arrived(ctx, u, from-1, limit)
 	if err != nil && !fault.Is(err, fault.CodeUploadNotFound) { // completed a moment ago, or by a request whose answer was lost
 		return UploadView{}, fmt.Errorf("listing the parts of %s: %w", id, err)
 	}
@@ -202,6 +211,19 @@ func (s *Service) Upload(ctx context.Context, who keys.Principal, id string, fro
 	return view, s.addURLs(ctx, &view, from, limit)
 }
 
+// arrived is Parts.ListParts for an upload that may come as one: what is stored of
+// it is its one part then.
+func (s *Service) arrived(ctx context.Context, u Upload, after, limit int) ([]Part, error) {
+	if !u.Whole() {
+		return s.parts.ListParts(ctx, u.ObjectKey, u.PartsID, after, limit)
+	}
+	stored, err := s.parts.Joined(ctx, u.ObjectKey)
+	if fault.Is(err, fault.CodeFileNotFound) {
+		return nil, nil
+	}
+	return []Part{{Number: 1, SizeBytes: stored.SizeBytes, CRC64NVME: stored.CRC64NVME}}, err
+}
+
 // addURLs signs where a stretch of an open upload's parts goes.
 func (s *Service) addURLs(ctx context.Context, view *UploadView, from, limit int) error {
 	now := s.now()
@@ -211,17 +233,25 @@ func (s *Service) addURLs(ctx context.Context, view *UploadView, from, limit int
 	view.URLsExpire = now.UTC().Add(PartURLsFor).Truncate(time.Second)
 	end := min(from+limit, view.PartCount()+1)
 	for number := from; number < end; number++ {
-		size := view.PartBytes(number)
-		url, err := s.parts.PresignPart(ctx, view.ObjectKey, view.PartsID, number, size, PartURLsFor)
-		if err != nil {
+		part := PartURL{Number: number, Offset: view.PartOffset(number), SizeBytes: view.PartBytes(number)}
+		if err := s.presign(ctx, view.Upload, &part); err != nil {
 			return fmt.Errorf("presigning part %d of %s: %w", number, view.ID, err)
 		}
-		view.URLs = append(view.URLs, PartURL{Number: number, Offset: view.PartOffset(number), SizeBytes: size, URL: url})
+		view.URLs = append(view.URLs, part)
 	}
 	if end <= view.PartCount() {
 		view.Next = end
 	}
 	return nil
+}
+
+func (s *Service) presign(ctx context.Context, u Upload, part *PartURL) (err error) {
+	if u.Whole() {
+		part.URL, part.Headers, err = s.parts.PresignWhole(ctx, u.ObjectKey, part.SizeBytes, PartURLsFor)
+		return err
+	}
+	part.URL, err = s.parts.PresignPart(ctx, u.ObjectKey, u.PartsID, part.Number, part.SizeBytes, PartURLsFor)
+	return err
 }
 
 // StateOf is the state of an upload as people are told it.

@@ -28,10 +28,15 @@ type Part struct {
 	CRC64NVME string // "" where the object store did not tell
 }
 
-// Parts stores objects that come in parts from somebody else, by presigned
-// URLs. An object appears under its key when its parts are completed, whole, and
-// is never replaced.
+// Parts stores objects that come from somebody else, by presigned URLs, in parts
+// or as one. An object appears under its key when its parts are completed, whole,
+// or when all of its bytes have come, and is never replaced.
 type Parts interface {
+	// PresignWhole makes a URL that takes the object as one, of exactly size bytes,
+	// by PUT with the headers, until it expires. It takes it once: what is under the
+	// key is never replaced.
+	PresignWhole(ctx context.Context, key string, size int64, expires time.Duration) (url string, headers map[string]string, err error)
+
 	// CreateParts begins an object and returns the store's name for it.
 	// Errors: CodeStorageFull, CodeUnavailable.
 	CreateParts(ctx context.Context, key string) (id string, err error)
@@ -54,10 +59,10 @@ type Parts interface {
 	CompleteParts(ctx context.Context, key, id string, parts []Part, want Stored) (Stored, error)
 
 	// AbortParts throws parts away; doing so again, or after they were
-	// completed, is no error.
+	// completed, is no error. The id "" is that of an object that has none.
 	AbortParts(ctx context.Context, key, id string) error
 
-	// Joined describes the object that parts were made into.
+	// Joined describes the object that parts were made into, or that came as one.
 	// Errors: CodeFileNotFound, also when the store does not tell this caller
 	// whether there is one.
 	Joined(ctx context.Context, key string) (Stored, error)

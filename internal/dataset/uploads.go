@@ -48,7 +48,7 @@ type Upload struct {
 	PartSize  int64  // of every part but the last
 	Checksum  string // the CRC-64/NVME that the caller announced, or ""
 	ObjectKey string // where the bytes go; never shown to a caller
-	PartsID   string // the object store's name for the parts under way
+	PartsID   string // the object store's name for the parts under way; "" for a file that comes as one
 	State     UploadState
 	CreatedAt time.Time // UTC
 	ExpiresAt time.Time // UTC; from then on an upload that is open or complete can only be aborted
@@ -80,6 +80,9 @@ func FileIDOf(uploadID string) string {
 func UploadIDOf(fileID string) string {
 	return uploadIDPrefix + strings.TrimPrefix(fileID, fileIDPrefix)
 }
+
+// Whole reports whether the file comes as one, by a single PUT, and not in parts.
+func (u Upload) Whole() bool { return u.PartsID == "" }
 
 // OutsideDatasets reports whether the upload is to be the content of an asset that is
 // in no dataset: a file of any format, with no schema.

@@ -94,6 +94,10 @@ func (s *sparse) PresignPart(_ context.Context, _, _ string, number int, _ int64
 	return fmt.Sprint("https://bucket.example/", number), nil
 }
 
+func (s *sparse) PresignWhole(context.Context, string, int64, time.Duration) (string, map[string]string, error) {
+	return "https://bucket.example/whole", map[string]string{"If-None-Match": "*"}, nil
+}
+
 func (s *sparse) ListParts(_ context.Context, key, _ string, after, limit int) ([]dataset.Part, error) {
 	if s.listed != nil {
 		s.listed()
@@ -230,6 +234,62 @@ func TestCompletingReadsLittle(t *testing.T) {
 		if u.store.requests > 2 || u.store.bytes > 128<<10 {
 			t.Errorf("of %d bytes %d were read in %d requests", size, u.store.bytes, u.store.requests)
 		}
+	}
+}
+
+// A file that goes as one is there when it has come, is complete only then, and is
+// gone when it is given up.
+func TestSinglePut(t *testing.T) {
+	t.Parallel()
+	u := newUploading(t, 1<<20)
+	begin := func(name string) dataset.UploadView {
+		t.Helper()
+		n := dataset.NewUpload{DatasetID: u.dataset, FileName: name, SizeBytes: u.store.size, SinglePut: true}
+		view, err := u.CreateUpload(t.Context(), writer, n, 100, name)
+		again, againErr := u.CreateUpload(t.Context(), writer, n, 100, name)
+		if err != nil || againErr != nil || again.ID != view.ID || !view.Whole() || len(view.URLs) != 1 || len(view.URLs[0].Headers) == 0 {
+			t.Fatalf("began %+v, %v; again %+v, %v", view, err, again, againErr)
+		}
+		return view
+	}
+	arrived := func(id string) int {
+		t.Helper()
+		view, err := u.Upload(t.Context(), writer, id, 1, 100)
+		if err != nil || len(view.URLs) != 1 {
+			t.Fatalf("the upload is %+v, %v", view, err)
+		}
+		return len(view.Arrived)
+	}
+	a := begin("a")
+	if n := arrived(a.ID); n != 0 {
+		t.Errorf("%d parts arrived, and none was sent", n)
+	}
+	if _, err := u.complete(t, a.ID); !fault.Is(err, fault.CodeUploadIncomplete) {
+		t.Fatalf("completed with %v", err)
+	}
+	u.store.set(a.ObjectKey, false, true) // it is put
+	if n := arrived(a.ID); n != 1 {
+		t.Errorf("%d parts arrived, want 1", n)
+	}
+	if _, err := u.CompleteUpload(t.Context(), writer, a.ID, "AAAAAAAAAAE=", true, ""); !fault.Is(err, fault.CodeChecksumMismatch) {
+		t.Errorf("with another checksum completed with %v", err)
+	}
+	for range 2 { // the first answer is lost
+		if done, err := u.complete(t, a.ID); err != nil || done.Upload.State != dataset.UploadAppended || done.Upload.CRC64NVME != testSum {
+			t.Fatalf("completed %+v, %v", done, err)
+		}
+	}
+	b := begin("b")
+	u.store.set(b.ObjectKey, false, true)
+	if _, err := u.AbortUpload(t.Context(), writer, b.ID); err != nil {
+		t.Fatal(err)
+	}
+	if n := u.store.left(); n != 1 || !slices.Equal(u.names(t), []string{"a"}) {
+		t.Errorf("%d objects and the files %q are left", n, u.names(t))
+	}
+	large, err := u.CreateUpload(t.Context(), writer, dataset.NewUpload{DatasetID: u.dataset, FileName: "large", SizeBytes: 1 << 30, SinglePut: true}, 100, "")
+	if err != nil || large.Whole() || large.URLs[0].Headers != nil {
+		t.Errorf("a file of many parts is %+v, %v", large.Upload, err)
 	}
 }
 

@@ -175,6 +175,31 @@ func TestSweepRemovesWhatNobodyRefersTo(t *testing.T) {
 	}
 }
 
+// A file that goes as one can come when its upload was given up already: its URL is
+// good for some minutes. It is found like any other that nobody needs.
+func TestSweepRemovesWhatCameTooLate(t *testing.T) {
+	b := newBench(t)
+	u := b.newUpload("late")
+	u.PartsID = ""
+	u, err := b.CreateUpload(b.ctx, tenant, u, dataset.Idempotency{})
+	if err != nil || !u.Whole() {
+		t.Fatalf("created %+v, %v", u, err)
+	}
+	if _, err := b.AbortUpload(b.ctx, tenant, u.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.sweep(t)
+	b.wait(12 * time.Hour)
+	b.store.put(u.ObjectKey, b.now)
+	b.sweep(t)
+	b.wantKeys(t, u.File())
+	for range 4 {
+		b.wait(12 * time.Hour)
+		b.sweep(t)
+	}
+	b.wantKeys(t)
+}
+
 // An upload that was never appended goes when its time is over, however it was
 // left, and long before the catalog forgets it.
 func TestSweepRemovesExpiredUploads(t *testing.T) {

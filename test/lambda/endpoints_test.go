@@ -377,16 +377,16 @@ func TestFunctions(t *testing.T) {
 		for _, row := range list(d.ok(t, "list-dataset-files", adapted("list-dataset-files", "post")).json(t)["files"]) {
 			positions = append(positions, at(row, "position"))
 		}
-		if !slices.Equal(positions, []any{0.0, 2.0, 3.0, 4.0, 5.0}) {
+		if !slices.Equal(positions, []any{0.0, 2.0, 3.0, 4.0, 5.0, 6.0}) {
 			t.Errorf("the positions %v are listed", positions)
 		}
-		if got := d.ok(t, "upload-to-dataset", adapted("upload-to-dataset", "stage")).json(t); got["position"] != 6.0 {
+		if got := d.ok(t, "upload-to-dataset", adapted("upload-to-dataset", "stage")).json(t); got["position"] != 7.0 {
 			t.Errorf("the name's new file is %v", got)
 		}
 	})
 	step("verify-dataset", func(t *testing.T) {
 		verify := func() object { return d.ok(t, "verify-dataset", adapted("verify-dataset", "post")).json(t) }
-		if got := verify(); got["checked"] != 6.0 || got["sound"] != 6.0 || len(list(got["problems"])) != 0 {
+		if got := verify(); got["checked"] != 7.0 || got["sound"] != 7.0 || len(list(got["problems"])) != 0 {
 			t.Errorf("answered %v", got)
 		}
 		file, err := s.catalog.File(t.Context(), s.tenant, datasetID, "part-0002.parquet")
@@ -399,8 +399,8 @@ func TestFunctions(t *testing.T) {
 		}
 		got := verify()
 		problems := list(got["problems"])
-		if got["checked"] != 6.0 || got["sound"] != 5.0 || len(problems) != 1 || at(problems[0], "file_name") != "part-0002.parquet" ||
-			at(problems[0], "position") != 6.0 || at(problems[0], "problem") != "missing" {
+		if got["checked"] != 7.0 || got["sound"] != 6.0 || len(problems) != 1 || at(problems[0], "file_name") != "part-0002.parquet" ||
+			at(problems[0], "position") != 7.0 || at(problems[0], "problem") != "missing" {
 			t.Errorf("answered %v", got)
 		}
 	})
@@ -440,7 +440,7 @@ func (d *deployment) checkDeleteDataset(t *testing.T, s *stores, adapted func(fu
 	d.refused(t, "delete-dataset", stale, http.StatusConflict, "version_mismatch")
 	e := adapted("delete-dataset", "post").withHeader("Idempotency-Key", "drop")
 	deleted := d.ok(t, "delete-dataset", e).json(t)
-	if again := d.ok(t, "delete-dataset", e).json(t); deleted["state"] != "deleting" || deleted["file_count"] != 6.0 || !reflect.DeepEqual(again, deleted) {
+	if again := d.ok(t, "delete-dataset", e).json(t); deleted["state"] != "deleting" || deleted["file_count"] != 7.0 || !reflect.DeepEqual(again, deleted) {
 		t.Errorf("answered %v and then %v", deleted, again)
 	}
 	objects := objectstore.New(objectstore.NewClient(s.bucket.Config(), s.bucket.Endpoint), s.bucket.Bucket)
@@ -460,7 +460,7 @@ func (d *deployment) checkDeleteDataset(t *testing.T, s *stores, adapted func(fu
 		}
 		var swept sweep.Report // the purge begins at the sweeper's next invocation
 		d.functions[sweepName].invoke(t, sample(t, sweepName, "schedule"), &swept)
-		if files := at(swept.Tasks, "purge", "Files"); files != 7.0 {
+		if files := at(swept.Tasks, "purge", "Files"); files != 8.0 {
 			t.Errorf("swept %+v", swept)
 		}
 		if done, err := purger.Purge(t.Context()); err != nil || done.Datasets != 1 {

@@ -112,6 +112,8 @@ func TestRoundTrips(t *testing.T) {
 		"redirect": {getItems},
 		// The first three are create-upload's, and the fourth is the client's.
 		"large": {query, getItems, put, beginUpload, put, getItem, getItem, parts, put, get, getItem, checkUpload, getItem, appendUpload},
+		// The same as one: the put is the client's.
+		"single": {query, getItems, beginUpload, put, getItem, getItem, get, get, getItem, checkUpload, getItem, appendUpload},
 		// The last look is at the time of the put, which S3 compares in no deletion.
 		"ingest": {query, get, getItems, get, put, get, getItem, appendFile, get, "s3:DeleteObject"},
 		"sweep":  {query, getItem, get + ofMark, "dynamodb:DescribeTable"}, // every 15 minutes
@@ -157,45 +159,59 @@ func (l *ledger) runUploads(t *testing.T) {
 	l.note(t, operation{name: "upload"}, func() { l.ok(t, "upload-to-dataset", upload("second.parquet")) }, "upload-to-dataset")
 
 	file := upload("any").file(t)
-	begin := func(name string) string {
-		e := about(t, "create-upload", id, "part-0005.parquet", name, "1234567890", fmt.Sprint(len(file)))
+	begin := func(name, more string) string {
+		e := about(t, "create-upload", id, "part-0005.parquet", name, "1234567890", fmt.Sprint(len(file)), "}", more+"}")
 		begun := l.ok(t, "create-upload", e).json(t)
 		for _, part := range list(begun["part_urls"]) {
-			sendPart(t, at(part, "url").(string), file)
+			if status := putPart(t, part, file); status != http.StatusOK {
+				t.Fatalf("the part is answered %d", status)
+			}
 		}
 		return begun["upload_id"].(string)
 	}
 	complete := func(upload, more string) {
 		l.ok(t, "complete-upload", about(t, "complete-upload", id, sampleUpload, upload, "}", more+"}"))
 	}
-	l.note(t, operation{name: "large"}, func() { complete(begin("large.parquet"), "") }, "create-upload", "complete-upload")
-
-	const many = 20
-	l.note(t, operation{name: "many", perFile: many}, func() {
-		var ids []string
-		for n := range many {
-			upload := begin(fmt.Sprintf("many-%d.parquet", n))
-			complete(upload, `, "append": false`)
-			ids = append(ids, upload)
-		}
-		l.ok(t, "append-files", about(t, "append-files", id, sampleUpload, strings.Join(ids, `", "`)))
-	}, "create-upload", "complete-upload", "append-files")
+	const many, inParts, asOne = 20, "", `, "single_put": true`
+	for kind, more := range map[string]string{"large": inParts, "single": asOne} {
+		l.note(t, operation{name: kind}, func() { complete(begin(kind+".parquet", more), "") }, "create-upload", "complete-upload")
+		l.note(t, operation{name: kind + "Many", perFile: many}, func() {
+			var ids []string
+			for n := range many {
+				upload := begin(fmt.Sprintf("%s-%d.parquet", kind, n), more)
+				complete(upload, `, "append": false`)
+				ids = append(ids, upload)
+			}
+			l.ok(t, "append-files", about(t, "append-files", id, sampleUpload, strings.Join(ids, `", "`)))
+		}, "create-upload", "complete-upload", "append-files")
+	}
 }
 
 func sendPart(t *testing.T, url string, content []byte) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url, bytes.NewReader(content))
+	if status := putPart(t, object{"url": url}, content); status != http.StatusOK {
+		t.Fatalf("the part is answered %d", status)
+	}
+}
+
+// putPart sends a part to where an answer says, and returns the status.
+func putPart(t *testing.T, part any, content []byte) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, at(part, "url").(string), bytes.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if headers, ok := at(part, "headers").(object); ok {
+		for name, value := range headers {
+			r.Header.Set(name, value.(string))
+		}
 	}
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Fatalf("the part is answered %s", response.Status)
-	}
+	return response.StatusCode
 }
 
 func (l *ledger) runListsAndDownloads(t *testing.T) {

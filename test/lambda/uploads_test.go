@@ -71,9 +71,40 @@ func (d *deployment) checkLargeFile(t *testing.T, adapted func(function, name st
 		t.Errorf("list-uploads answered %v", states)
 	}
 
+	d.checkSinglePut(t, adapted, file)
+
 	// A file that is not Parquet is found out when it is whole, and removed.
 	file = bytes.Repeat([]byte("PAR1"), len(file)/4)
 	fourth := begin("part-0008.parquet")
 	send(fourth)
 	d.refused(t, "complete-upload", about("complete-upload", fourth, ""), http.StatusBadRequest, "invalid_parquet")
+}
+
+// checkSinglePut sends a file as one, which is in the dataset behind the two of
+// before.
+func (d *deployment) checkSinglePut(t *testing.T, adapted func(function, name string) event, file []byte) {
+	create, about := adapted("create-upload", "post"), func(function string, upload object) event {
+		e := adapted(function, "post")
+		return e.withBody(bytes.ReplaceAll(e.body(t), []byte(sampleUpload), []byte(upload["upload_id"].(string))))
+	}
+	body := strings.NewReplacer("part-0005.parquet", "part-0009.parquet", "1234567890", fmt.Sprint(len(file)), "}", `, "single_put": true}`).Replace(string(create.body(t)))
+	upload := d.ok(t, "create-upload", create.withBody([]byte(body))).json(t)
+	d.refused(t, "complete-upload", about("complete-upload", upload), http.StatusConflict, "upload_incomplete")
+	if got := d.ok(t, "get-upload", about("get-upload", upload)).json(t); len(list(got["parts"])) != 0 || len(list(got["part_urls"])) != 1 {
+		t.Errorf("get-upload answered %v", got)
+	}
+	part := list(upload["part_urls"])[0]
+	for _, want := range []int{http.StatusOK, http.StatusPreconditionFailed} {
+		if got := putPart(t, part, file); got != want {
+			t.Errorf("the PUT was answered %d, want %d", got, want)
+		}
+	}
+	if got := d.ok(t, "get-upload", about("get-upload", upload)).json(t); len(list(got["parts"])) != 1 {
+		t.Errorf("get-upload answered %v", got)
+	}
+	for range 2 { // the first answer is lost
+		if got := d.ok(t, "complete-upload", about("complete-upload", upload)).json(t); got["state"] != "appended" || got["position"] != float64(6) {
+			t.Errorf("complete-upload answered %v", got)
+		}
+	}
 }

@@ -176,6 +176,11 @@ func (c client) begin(ctx context.Context, dataset string, f file, key string) (
 	return c.json(ctx, "/create-upload", object{"dataset_id": dataset, "file_name": f.name, "size_bytes": len(f.bytes), "checksum": f.sum}, key)
 }
 
+// beginWhole creates an upload by a single PUT.
+func (c client) beginWhole(ctx context.Context, dataset string, f file, key string) (answer, error) {
+	return c.json(ctx, "/create-upload", object{"dataset_id": dataset, "file_name": f.name, "size_bytes": len(f.bytes), "checksum": f.sum, "single_put": true}, key)
+}
+
 func (c client) complete(ctx context.Context, upload string, andAppend bool, key string) (answer, error) {
 	return c.json(ctx, "/complete-upload", object{"upload_id": upload, "append": andAppend}, key)
 }
@@ -191,6 +196,8 @@ type begun struct {
 		Offset int64  `json:"offset"`
 		Size   int64  `json:"size_bytes"`
 		URL    string `json:"url"`
+
+		Headers map[string]string `json:"headers"`
 	} `json:"part_urls"`
 }
 
@@ -200,6 +207,9 @@ func (b begun) sendParts(ctx context.Context, over *http.Client, f file) error {
 		r, err := http.NewRequestWithContext(ctx, http.MethodPut, p.URL, bytes.NewReader(f.bytes[p.Offset:p.Offset+p.Size]))
 		if err != nil {
 			return err
+		}
+		for name, value := range p.Headers {
+			r.Header.Set(name, value)
 		}
 		a, err := exchange(over, r)
 		if err != nil {

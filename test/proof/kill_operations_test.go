@@ -48,9 +48,11 @@ func operations() []operation {
 		{"upload", upload(0, true)},
 		{"upload without a key", upload(0, false)},
 		{"upload of 9 MiB", upload(9<<20, true)},
-		{"create-upload", createUpload},
-		{"complete-upload", completeUpload(true)},
-		{"complete-upload without append", completeUpload(false)},
+		{"create-upload", createUpload(client.begin)},
+		{"create-upload, single PUT", createUpload(client.beginWhole)},
+		{"complete-upload", completeUpload(client.begin, true)},
+		{"complete-upload without append", completeUpload(client.begin, false)},
+		{"complete-upload, single PUT", completeUpload(client.beginWhole, true)},
 		{"append-files of 3", appendFiles},
 		{"abort-upload", abortUpload},
 		{"delete-file", deleteFile},
@@ -77,28 +79,33 @@ func upload(size int, withKey bool) preparation {
 }
 
 // createUpload is done when what it made can be filled, completed and appended.
-func createUpload(_ context.Context, _ client, dataset string) (scene, error) {
-	f, key := newFile("uploaded.parquet"), uuid.NewString()
-	return scene{
-		send: func(ctx context.Context, c client) (answer, error) { return c.begin(ctx, dataset, f, key) },
-		after: func(ctx context.Context, c client, last answer) error {
-			var b begun
-			if err := last.decode(&b); err != nil {
+func createUpload(begin beginning) preparation {
+	return func(_ context.Context, _ client, dataset string) (scene, error) {
+		f, key := newFile("uploaded.parquet"), uuid.NewString()
+		return scene{
+			send: func(ctx context.Context, c client) (answer, error) { return begin(c, ctx, dataset, f, key) },
+			after: func(ctx context.Context, c client, last answer) error {
+				var b begun
+				if err := last.decode(&b); err != nil {
+					return err
+				}
+				if err := b.sendParts(ctx, c.http, f); err != nil {
+					return err
+				}
+				_, err := must[row](c.complete(ctx, b.ID, true, ""))
 				return err
-			}
-			if err := b.sendParts(ctx, c.http, f); err != nil {
-				return err
-			}
-			_, err := must[row](c.complete(ctx, b.ID, true, ""))
-			return err
-		},
-	}, nil
+			},
+		}, nil
+	}
 }
 
-func completeUpload(andAppend bool) preparation {
+// beginning is a way to create an upload.
+type beginning = func(c client, ctx context.Context, dataset string, f file, key string) (answer, error)
+
+func completeUpload(begin beginning, andAppend bool) preparation {
 	return func(ctx context.Context, c client, dataset string) (scene, error) {
 		f, key := newFile("uploaded.parquet"), uuid.NewString()
-		b, err := must[begun](c.begin(ctx, dataset, f, ""))
+		b, err := must[begun](begin(c, ctx, dataset, f, ""))
 		if err != nil {
 			return scene{}, err
 		}
