@@ -61,7 +61,8 @@ type NewAsset struct {
 	SizeBytes int64  `json:"size_bytes"`
 	Checksum  string `json:"checksum,omitempty"`
 	PartSize  int64  `json:"part_size,omitempty"`
-	Limit     int    `json:"limit,omitempty"` // part URLs in the answer
+	Limit     int    `json:"limit,omitempty"`      // part URLs in the answer
+	SinglePut bool   `json:"single_put,omitempty"` // as of NewUpload
 	AssetChanges
 }
 
@@ -81,7 +82,8 @@ type NewAssetVersion struct {
 	SizeBytes int64  `json:"size_bytes"`
 	Checksum  string `json:"checksum,omitempty"`
 	PartSize  int64  `json:"part_size,omitempty"`
-	Limit     int    `json:"limit,omitempty"` // part URLs in the answer
+	Limit     int    `json:"limit,omitempty"`      // part URLs in the answer
+	SinglePut bool   `json:"single_put,omitempty"` // as of NewUpload
 }
 
 // CreateAssetVersion begins new content for an asset, which is there when CommitUpload

@@ -41,10 +41,11 @@ type Part struct {
 
 // PartURL is where one part goes, by PUT.
 type PartURL struct {
-	Number    int    `json:"part_number"`
-	Offset    int64  `json:"offset"`
-	SizeBytes int64  `json:"size_bytes"`
-	URL       string `json:"url"`
+	Number    int               `json:"part_number"`
+	Offset    int64             `json:"offset"`
+	SizeBytes int64             `json:"size_bytes"`
+	URL       string            `json:"url"`
+	Headers   map[string]string `json:"headers"` // to be sent with it; there are some if the file goes as one
 }
 
 // NewUpload is what create-upload is told.
@@ -53,7 +54,8 @@ type NewUpload struct {
 	FileName  string `json:"file_name"`
 	SizeBytes int64  `json:"size_bytes"`
 	PartSize  int64  `json:"part_size,omitempty"`
-	Limit     int    `json:"limit,omitempty"` // part URLs in the answer
+	Limit     int    `json:"limit,omitempty"`      // part URLs in the answer
+	SinglePut bool   `json:"single_put,omitempty"` // the Headers of a PartURL are sent, so a file of one part may go as one
 }
 
 // CreateUpload begins a file. Under the same key it is the same upload, however

@@ -161,12 +161,12 @@ func (d *assetDestination) begin(ctx context.Context, f PlannedFile, key string)
 	}
 	if d.request.AssetID != "" {
 		return d.client.CreateAssetVersion(ctx, client.NewAssetVersion{
-			AssetID: d.request.AssetID, FileName: f.Name, SizeBytes: f.SizeBytes, PartSize: size, Limit: partsAsked,
+			AssetID: d.request.AssetID, FileName: f.Name, SizeBytes: f.SizeBytes, PartSize: size, Limit: partsAsked, SinglePut: true,
 		}, key)
 	}
 	return d.client.CreateAsset(ctx, client.NewAsset{
 		OwnerType: d.request.OwnerType, OwnerID: d.request.OwnerID, FileName: f.Name, SizeBytes: f.SizeBytes, PartSize: size, Limit: partsAsked,
-		AssetChanges: d.request.Info.changes(),
+		SinglePut: true, AssetChanges: d.request.Info.changes(),
 	}, key)
 }
 

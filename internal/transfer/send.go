@@ -22,8 +22,10 @@ import (
 // was handed out a while ago is asked for again.
 type urls struct {
 	mu   sync.Mutex
-	of   map[int]string
+	of   map[int]client.PartURL
 	from map[int]time.Time // when it was handed out, by this machine's clock
+
+	there map[int]bool // the parts that the server said have arrived when it was asked again
 }
 
 // urlsFor is how long a URL is used after it came. The server makes them good for
@@ -32,31 +34,36 @@ const urlsFor = 10 * time.Minute
 
 func (l *urls) add(view client.Upload) {
 	if l.of == nil {
-		l.of, l.from = map[int]string{}, map[int]time.Time{}
+		l.of, l.from = map[int]client.PartURL{}, map[int]time.Time{}
 	}
 	now := time.Now()
 	for _, part := range view.PartURLs {
-		l.of[part.Number], l.from[part.Number] = part.URL, now
+		l.of[part.Number], l.from[part.Number] = part, now
 	}
 }
 
-// get returns the URL of a part, and asks for those of a stretch if it has none.
-func (l *urls) get(ctx context.Context, c *client.Client, upload string, part int) (string, error) {
+// get returns the URL of a part, and asks for those of a stretch if it has none. there
+// is what was answered then about the part.
+func (l *urls) get(ctx context.Context, c *client.Client, upload string, part int) (to client.PartURL, there bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if url, ok := l.of[part]; ok && time.Since(l.from[part]) < urlsFor {
-		return url, nil
+		return url, l.there[part], nil
 	}
 	view, err := c.Upload(ctx, upload, part, partsAsked)
 	if err != nil {
-		return "", err
+		return client.PartURL{}, false, err
 	}
 	l.add(view)
 	url, ok := l.of[part]
 	if !ok || view.State != client.UploadOpen {
-		return "", fault.New(fault.CodeUploadClosed, "The upload was closed meanwhile.", "Run the same command again.")
+		return client.PartURL{}, false, fault.New(fault.CodeUploadClosed, "The upload was closed meanwhile.", "Run the same command again.")
 	}
-	return url, nil
+	l.there = map[int]bool{}
+	for _, p := range view.Parts {
+		l.there[p.Number] = p.SizeBytes == l.of[p.Number].SizeBytes
+	}
+	return url, l.there[part], nil
 }
 
 // drop forgets a URL that is not taken any more, or is not needed.
@@ -116,11 +123,14 @@ func (r *uploadRun) send(ctx context.Context, u *uploading) error {
 
 // sendPart sends a part once.
 func (r *uploadRun) sendPart(ctx context.Context, u *uploading, part int) error {
-	url, err := u.urls.get(ctx, r.engine.client, u.id, part)
-	if err != nil {
+	to, there, err := u.urls.get(ctx, r.engine.client, u.id, part)
+	switch {
+	case err != nil:
 		return err
+	case there && !u.anew: // the answer to an earlier try was lost
+		return r.arrived(ctx, u, part)
 	}
-	sum, err := r.engine.put(ctx, url, &partReader{
+	sum, err := r.engine.put(ctx, to, &partReader{
 		file: io.NewSectionReader(u.file, u.offset(part), u.bytesOf(part)), pace: r.engine.pace,
 		moved: func(n int64) { r.meter.add(u.meter, n) },
 	})
@@ -131,28 +141,40 @@ func (r *uploadRun) sendPart(ctx context.Context, u *uploading, part int) error 
 	}
 	r.meter.add(u.meter, -sum.Bytes)
 	var status *statusError
-	if errors.As(err, &status) {
-		switch status.code {
-		case http.StatusForbidden:
-			u.urls.drop(part)
-		case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-			r.gate.slower()
-		}
+	switch errors.As(err, &status); {
+	case status == nil:
+		// A store that refuses a part before it has read it may close the connection, and
+		// one that took it may not be heard: the server knows which it was.
+		u.urls.drop(part)
+	case status.code == http.StatusPreconditionFailed && u.single:
+		return r.arrived(ctx, u, part)
+	case status.code == http.StatusForbidden:
+		u.urls.drop(part)
+	case status.code == http.StatusServiceUnavailable, status.code == http.StatusTooManyRequests:
+		r.gate.slower()
 	}
 	return err
 }
 
-// put sends a body to a presigned URL, and returns the sum of what was read of it.
-func (e *Engine) put(ctx context.Context, url string, body *partReader) (checksum.Sum, error) {
+// arrived takes a part in that is there.
+func (r *uploadRun) arrived(ctx context.Context, u *uploading, part int) error {
+	return r.readArrived(ctx, u, []client.Part{{Number: part, SizeBytes: u.bytesOf(part)}})
+}
+
+// put sends a body to where it goes, and returns the sum of what was read of it.
+func (e *Engine) put(ctx context.Context, to client.PartURL, body *partReader) (checksum.Sum, error) {
 	ctx, watch := watchStall(ctx, e.options.Stall)
 	defer watch.stop()
 	body.ctx, body.watch = ctx, watch
-	r, err := http.NewRequestWithContext(ctx, http.MethodPut, url, io.NopCloser(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, to.URL, io.NopCloser(body))
 	if err != nil {
 		return checksum.Sum{}, errStoreURL()
 	}
 	if r.ContentLength = body.file.Size(); r.ContentLength == 0 {
 		r.Body = http.NoBody // or its length would be one that isn't known
+	}
+	for name, value := range to.Headers {
+		r.Header.Set(name, value)
 	}
 	resp, err := e.http.Do(r)
 	sum, failed := body.end()

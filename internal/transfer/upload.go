@@ -169,7 +169,7 @@ type datasetDestination struct {
 
 func (d datasetDestination) begin(ctx context.Context, f PlannedFile, key string) (client.Upload, error) {
 	return d.client.CreateUpload(ctx, client.NewUpload{
-		DatasetID: d.datasetID, FileName: f.Name, SizeBytes: f.SizeBytes, PartSize: partSizeOf(f.SizeBytes), Limit: partsAsked,
+		DatasetID: d.datasetID, FileName: f.Name, SizeBytes: f.SizeBytes, PartSize: partSizeOf(f.SizeBytes), Limit: partsAsked, SinglePut: true,
 	}, key)
 }
 
@@ -324,6 +324,7 @@ type uploading struct {
 	try    int
 	anew   bool // the parts that have arrived are not to be trusted
 	joined bool // its parts may be joined already
+	single bool // it goes as one
 	parts  int
 	size   int64 // of a part
 	urls   urls
@@ -353,7 +354,7 @@ func (r *uploadRun) upload(ctx context.Context, index int) (string, error) {
 		case fault.Is(err, fault.CodeFileChanged):
 			r.giveUp(ctx, u)
 			return "", err
-		case round == maxRounds || !r.another(u, err):
+		case round == maxRounds || !r.another(ctx, u, err):
 			return "", ofFile(err, u.Path)
 		}
 		r.meter.have(u.meter, -u.meter.done.Load())
@@ -361,13 +362,18 @@ func (r *uploadRun) upload(ctx context.Context, index int) (string, error) {
 }
 
 // another prepares for another round after an error that one may mend.
-func (r *uploadRun) another(u *uploading, err error) bool {
+func (r *uploadRun) another(ctx context.Context, u *uploading, err error) bool {
 	switch fault.CodeOf(err) {
 	case fault.CodeUploadIncomplete: // parts are missing: they are asked for anew
 		return true
 	case fault.CodeChecksumMismatch:
-		u.anew = true
+		u.anew = !u.single
 		u.damage++
+		if u.single { // what went as one is not replaced
+			r.giveUp(ctx, u)
+			u.id = ""
+			u.try++
+		}
 		return u.damage == 1
 	case fault.CodeUploadClosed:
 		// Or its parts were joined by a request whose answer was lost.
@@ -532,6 +538,7 @@ func (r *uploadRun) create(ctx context.Context, u *uploading) (done bool, err er
 func (u *uploading) take(view client.Upload) {
 	u.parts, u.size = view.PartCount, view.PartSize
 	u.sums = make([]checksum.Sum, u.parts)
+	u.single = len(view.PartURLs) == 1 && len(view.PartURLs[0].Headers) > 0
 	u.urls = urls{}
 	u.urls.add(view)
 }

@@ -137,19 +137,85 @@ func (f *flip) Read(p []byte) (int, error) {
 // A bit that flips on the way is found, and the file sent again.
 func TestDamageOnTheWayIsFound(t *testing.T) {
 	t.Parallel()
+	for name, tc := range map[string]struct{ size, damaged, puts int32 }{
+		"in parts": {20 * mib, 2, 6},
+		"as one":   {mib, 1, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.write("a.parquet", parquet(t, 1, int(tc.size)))
+			var parts atomic.Int32
+			f.transport = hook(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+				if parts.Add(1) == tc.damaged {
+					r = r.Clone(r.Context())
+					r.Body = &flip{ReadCloser: r.Body}
+				}
+				return next.RoundTrip(r)
+			})
+			f.mustUpload()
+			if parts.Load() != tc.puts {
+				t.Errorf("%d parts were sent, want each twice: %d", parts.Load(), tc.puts)
+			}
+			f.transport = nil
+			f.wantDownload()
+		})
+	}
+}
+
+// A part that is there is not sent again because nobody heard so.
+func TestLostAnswersOfTheStore(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
-	f.write("a.parquet", parquet(t, 1, 20*mib))
-	var parts atomic.Int32
+	f.write("in-parts.parquet", parquet(t, 1, 20*mib))
+	f.write("one.parquet", parquet(t, 2, mib))
+	var mu sync.Mutex
+	lost := map[string]bool{}
 	f.transport = hook(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-		if parts.Add(1) == 2 {
-			r = r.Clone(r.Context())
-			r.Body = &flip{ReadCloser: r.Body}
+		part := r.URL.Path + r.URL.Query().Get("partNumber")
+		mu.Lock()
+		again := lost[part]
+		lost[part] = true
+		mu.Unlock()
+		resp, err := next.RoundTrip(r)
+		if again || err != nil {
+			return resp, err
 		}
-		return next.RoundTrip(r)
+		_ = resp.Body.Close()
+		if r.URL.Query().Get("partNumber") == "1" { // one who stands between did not hear it either
+			return answer(r, http.StatusBadGateway, ""), nil
+		}
+		return nil, errors.New("connection reset by peer")
+	})
+	result := f.mustUpload()
+	if more := result.BytesSent - result.Bytes; len(lost) != 4 || more < 0 || more > 8*mib {
+		t.Errorf("%d bytes were sent for %d, in %d parts", result.BytesSent, result.Bytes, len(lost))
+	}
+	f.transport = nil
+	f.wantDownload()
+}
+
+// What goes as one is refused the second time, and that is known to mean that it is
+// there.
+func TestASinglePutThatIsThere(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write("one.parquet", parquet(t, 2, mib))
+	var statuses []int
+	f.transport = hook(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		resp, err := next.RoundTrip(r)
+		if err != nil {
+			return resp, err
+		}
+		if statuses = append(statuses, resp.StatusCode); len(statuses) == 1 {
+			_ = resp.Body.Close()
+			return answer(r, http.StatusServiceUnavailable, "<Error><Code>SlowDown</Code></Error>"), nil
+		}
+		return resp, err
 	})
 	f.mustUpload()
-	if parts.Load() != 6 {
-		t.Errorf("%d parts were sent, want each of 3 twice", parts.Load())
+	if !slices.Equal(statuses, []int{http.StatusOK, http.StatusPreconditionFailed}) {
+		t.Errorf("the store answered %v", statuses)
 	}
 	f.transport = nil
 	f.wantDownload()
@@ -486,12 +552,12 @@ func TestProgressIsHonest(t *testing.T) {
 	f.write("b.parquet", parquet(t, 2, mib))
 	var n atomic.Int32
 	f.transport = hook(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-		resp, err := next.RoundTrip(r)
-		if n.Add(1) <= 2 && err == nil { // sent in vain
-			_ = resp.Body.Close()
+		if n.Add(1) <= 2 { // sent in vain
+			_, _ = io.CopyN(io.Discard, r.Body, mib/2)
+			_ = r.Body.Close()
 			return nil, errors.New("connection reset by peer")
 		}
-		return resp, err
+		return next.RoundTrip(r)
 	})
 	var events []transfer.Event
 	result, err := f.uploadAs(t.Context(), transfer.UploadRequest{}, func(e transfer.Event) { events = append(events, e) })
