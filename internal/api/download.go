@@ -46,11 +46,14 @@ func (a *API) downloadFromDataset(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	name, err := f.fileName()
+	how, err := f.delivery()
 	if err != nil {
 		return err
 	}
-	how, err := f.delivery()
+	if _, several := f["file_names"]; several {
+		return a.answerURLs(w, r, f, id, how)
+	}
+	name, err := f.fileName()
 	if err != nil {
 		return err
 	}
@@ -146,6 +149,33 @@ func (a *API) answerURL(w http.ResponseWriter, r *request, file dataset.File) er
 		return err
 	}
 	return writeJSON(w, http.StatusOK, body)
+}
+
+const sendFileNames = `Send {"file_names": ["part-0001.parquet", …]} and no "file_name"; the answer has a URL for each.`
+
+// answerURLs is answerURL for several files.
+func (a *API) answerURLs(w http.ResponseWriter, r *request, f fields, datasetID string, how delivery) error {
+	names, err := f.requiredList("file_names", sendFileNames)
+	if err != nil {
+		return err
+	}
+	if _, one := f["file_name"]; one || how != deliverURL {
+		return fault.New(fault.CodeInvalidRequest, "Several files are handed out as URLs alone.", `Send "delivery": "url" with "file_names", and no "file_name".`)
+	}
+	files, err := a.Service.FilesNamed(r.Context(), r.who, datasetID, names)
+	if err != nil {
+		return err
+	}
+	rows := make([]any, len(files))
+	for i, file := range files {
+		row, err := a.presigned(r, file)
+		if err != nil {
+			return err
+		}
+		row["file_name"] = file.Name
+		rows[i] = row
+	}
+	return writeJSON(w, http.StatusOK, map[string]any{"dataset_id": datasetID, "files": rows})
 }
 
 // presigned describes a file by a URL that is made now.

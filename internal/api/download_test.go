@@ -259,3 +259,54 @@ func TestDownloadOvertakenByADeletion(t *testing.T) {
 		})
 	}
 }
+
+// TestURLsOfSeveralFiles asks for URLs by the list.
+func TestURLsOfSeveralFiles(t *testing.T) {
+	f := newFixture(t)
+	id := f.filled(3)
+	ask := func(more string) (int, map[string]any) {
+		return f.post("/download-from-dataset", `{"dataset_id": "`+id+`", `+more+`}`)
+	}
+	status, got := ask(`"delivery": "url", "file_names": ["f002.parquet", "f000.parquet", "f002.parquet"]`)
+	files, _ := got["files"].([]any)
+	if status != http.StatusOK || len(files) != 3 {
+		t.Fatalf("%d %v", status, got)
+	}
+	for i, name := range []string{"f002.parquet", "f000.parquet", "f002.parquet"} {
+		_, one := ask(`"delivery": "url", "file_name": "` + name + `"`)
+		one["file_name"] = name
+		row := files[i].(map[string]any)
+		delete(one, "expires_at") // a second may have passed
+		for field, want := range one {
+			if row[field] != want {
+				t.Errorf("%s of %s is %v, want %v", field, name, row[field], want)
+			}
+		}
+		if row["expires_at"] == nil {
+			t.Errorf("%v has no end", row)
+		}
+	}
+	status, got = ask(`"delivery": "url", "file_names": ["f001.parquet", "none.parquet"]`)
+	if status != http.StatusNotFound || got["code"] != "file_not_found" || got["file_name"] != "none.parquet" || got["files"] != nil {
+		t.Errorf("with a missing one %d %v", status, got)
+	}
+	many := strings.Repeat(`"f000.parquet",`, dataset.MostURLs)
+	for what, more := range map[string]string{
+		"none":              `"delivery": "url", "file_names": []`,
+		"too many":          `"delivery": "url", "file_names": [` + many + `"f000.parquet"]`,
+		"not a list":        `"delivery": "url", "file_names": "f000.parquet"`,
+		"null":              `"delivery": "url", "file_names": null`,
+		"null in it":        `"delivery": "url", "file_names": [null]`,
+		"their bytes":       `"file_names": ["f000.parquet"]`,
+		"a redirect":        `"delivery": "redirect", "file_names": ["f000.parquet"]`,
+		"one besides":       `"delivery": "url", "file_names": ["f000.parquet"], "file_name": "f001.parquet"`,
+		"numbers for names": `"delivery": "url", "file_names": [1]`,
+	} {
+		if status, got := ask(more); status != http.StatusBadRequest || got["code"] != "invalid_request" {
+			t.Errorf("%s: %d %v", what, status, got)
+		}
+	}
+	if status, got := ask(`"delivery": "url", "file_names": [` + strings.TrimSuffix(many, ",") + `]`); status != http.StatusOK {
+		t.Errorf("as many as may be: %d %v", status, got)
+	}
+}

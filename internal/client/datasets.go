@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"time"
 
@@ -148,6 +149,26 @@ func (c *Client) Download(ctx context.Context, datasetID, name string) (Download
 	var d Download
 	body := map[string]any{"dataset_id": datasetID, "file_name": name, "delivery": "url"}
 	return d, c.do(ctx, call{endpoint: "download-from-dataset", body: body}, &d)
+}
+
+// MaxDownloads is the most names that Downloads takes.
+const MaxDownloads = 100
+
+// Downloads is Download for several files, all of which have to be there, in the order
+// of the names.
+// Errors: those of Download; CodeInvalidRequest from a server of before.
+func (c *Client) Downloads(ctx context.Context, datasetID string, names []string) ([]Download, error) {
+	var answer struct {
+		Files []Download `json:"files"`
+	}
+	body := map[string]any{"dataset_id": datasetID, "file_names": names, "delivery": "url"}
+	if err := c.do(ctx, call{endpoint: "download-from-dataset", body: body}, &answer); err != nil {
+		return nil, err
+	}
+	if len(answer.Files) != len(names) {
+		return nil, errNoAnswer(c.URL(), fmt.Errorf("%d files were asked for, and %d answered", len(names), len(answer.Files)))
+	}
+	return answer.Files, nil
 }
 
 // Problem is a file whose object is not the one that was appended.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/parqueue/parqueue/internal/fault"
 	"github.com/parqueue/parqueue/internal/keys"
 )
@@ -28,6 +30,36 @@ func (s *Service) File(ctx context.Context, who keys.Principal, datasetID, name 
 		return File{}, ErrFileNotFound()
 	}
 	return s.catalog.File(ctx, who.Tenant, datasetID, name)
+}
+
+// MostURLs is how many files' URLs are made in one request.
+const MostURLs = 100
+
+// lookups is how many files are looked up at once.
+const lookups = 8
+
+// FilesNamed returns the files with some names, in the order of the names; each has
+// to be there.
+// Errors: CodeForbidden, CodeInvalidRequest for no name or more than MostURLs of them,
+// CodeDatasetNotFound, CodeFileNotFound with the detail "file_name".
+func (s *Service) FilesNamed(ctx context.Context, who keys.Principal, datasetID string, names []string) ([]File, error) {
+	if len(names) == 0 || len(names) > MostURLs {
+		return nil, fault.Newf(fault.CodeInvalidRequest, "Send several requests.", "There are %d names, and there have to be 1 to %d.", len(names), MostURLs)
+	}
+	files := make([]File, len(names))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(lookups)
+	for i, name := range names {
+		group.Go(func() (err error) {
+			files[i], err = s.File(ctx, who, datasetID, name)
+			var missing *fault.Error
+			if fault.Is(err, fault.CodeFileNotFound) && errors.As(err, &missing) {
+				return missing.With("file_name", name)
+			}
+			return err
+		})
+	}
+	return files, group.Wait()
 }
 
 // Open returns a part of the bytes of a dataset's file; the caller closes them.

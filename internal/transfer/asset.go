@@ -234,7 +234,7 @@ func (e *Engine) DownloadAsset(ctx context.Context, request AssetDownload, tell 
 	b := batch{
 		transfer:  Transfer{ID: request.TransferID, Kind: KindDownloadAsset, Server: e.client.URL(), Asset: f.ID, Folder: folder},
 		overwrite: request.Overwrite,
-		locate: func(ctx context.Context, _ client.File) (client.Download, error) {
+		locate: func(ctx context.Context, _ client.File, _ bool) (client.Download, error) {
 			return e.client.DownloadAsset(ctx, request.AssetID, content.Version)
 		},
 	}

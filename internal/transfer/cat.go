@@ -18,10 +18,10 @@ func (e *Engine) Cat(ctx context.Context, datasetID string, names []string, w io
 	if err != nil {
 		return err
 	}
-	g := newGate(1, 1)
+	g, locate := newGate(1, 1), e.locateIn(datasetID, files)
 	for _, f := range files {
 		var sum checksum.Sum
-		from := &fileURL{locate: e.locateIn(datasetID), file: f}
+		from := &fileURL{locate: locate, file: f}
 		err := e.get(ctx, from, g, 0, f.SizeBytes, f.SizeBytes, io.MultiWriter(w, &sum))
 		var write writeError
 		if errors.As(err, &write) {

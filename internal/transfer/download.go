@@ -72,7 +72,7 @@ func (e *Engine) Download(ctx context.Context, request DownloadRequest, tell Obs
 	b := batch{
 		transfer:  Transfer{ID: request.TransferID, Kind: KindDownload, Server: e.client.URL(), DatasetID: request.DatasetID, Folder: folder},
 		overwrite: request.Overwrite,
-		locate:    e.locateIn(request.DatasetID),
+		locate:    e.locateIn(request.DatasetID, wanted),
 	}
 	if len(wanted) > 0 {
 		var got fetched
@@ -212,16 +212,6 @@ type downloadRun struct {
 	chunks    map[string]map[int]bool
 	gate      *gate
 	meter     *meter
-}
-
-// locator makes a URL of a file's bytes.
-type locator func(context.Context, client.File) (client.Download, error)
-
-// locateIn finds the files of a dataset.
-func (e *Engine) locateIn(datasetID string) locator {
-	return func(ctx context.Context, f client.File) (client.Download, error) {
-		return e.client.Download(ctx, datasetID, f.Name)
-	}
 }
 
 // batch is files that are fetched into one folder.

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -354,6 +355,51 @@ func TestDownloadWithExpiredURLs(t *testing.T) {
 		return next.RoundTrip(r)
 	})
 	f.wantDownload()
+}
+
+// URLs are asked for by the hundred, and by themselves where that says nothing: when
+// one of them was deleted, or is not good any more.
+func TestDownloadsShareARequest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const files = 130
+	for i := range files {
+		f.write(fmt.Sprintf("%d.parquet", i), parquet(t, i, 0))
+	}
+	f.mustUpload()
+	var asked, listed atomic.Int32
+	f.client = newClient(t, hook(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/download-from-dataset"):
+			asked.Add(1)
+		case strings.HasSuffix(r.URL.Path, "/list-dataset-files") && listed.Add(1) == 2:
+			// A file goes when the names are known.
+			resp, err := next.RoundTrip(r)
+			if _, err := newClient(t, nil).DeleteFile(t.Context(), f.dataset, "7.parquet"); err != nil {
+				t.Error(err)
+			}
+			return resp, err
+		}
+		return next.RoundTrip(r)
+	}))
+	if _, err := f.download(filepath.Join(t.TempDir(), "a"), transfer.DownloadRequest{}); err != nil || asked.Load() != 2 {
+		t.Errorf("%d requests for %d files, %v", asked.Load(), files, err)
+	}
+	asked.Store(0)
+	var refused sync.Map
+	f.transport = hook(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if _, again := refused.LoadOrStore(r.URL.Path, true); !again {
+			return answer(r, 403, "<Error><Code>AccessDenied</Code></Error>"), nil
+		}
+		return next.RoundTrip(r)
+	})
+	if _, err := f.download(filepath.Join(t.TempDir(), "b"), transfer.DownloadRequest{}); !fault.Is(err, fault.CodeFileNotFound) || !strings.Contains(err.Error(), "7.parquet") {
+		t.Errorf("with a deleted file: %v", err)
+	}
+	f.client = newClient(t, nil)
+	if got, err := f.download(filepath.Join(t.TempDir(), "c"), transfer.DownloadRequest{}); err != nil || got.Downloaded != files-1 {
+		t.Errorf("with URLs that are not good: %+v, %v", got, err)
+	}
 }
 
 func TestCat(t *testing.T) {

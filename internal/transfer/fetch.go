@@ -201,8 +201,9 @@ type fileURL struct {
 	file   client.File
 
 	mu   sync.Mutex
-	url  string
-	from time.Time
+	url   string
+	from  time.Time
+	asked bool // there was one, which is not good any more
 }
 
 // fileURLFor is how long a URL is used after it came; the server makes it good
@@ -215,7 +216,8 @@ func (l *fileURL) get(ctx context.Context) (string, error) {
 	if l.url != "" && time.Since(l.from) < fileURLFor {
 		return l.url, nil
 	}
-	d, err := l.locate(ctx, l.file)
+	d, err := l.locate(ctx, l.file, l.asked)
+	l.asked = true
 	if err != nil {
 		return "", err
 	}
