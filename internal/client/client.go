@@ -142,7 +142,7 @@ func (c *Client) do(ctx context.Context, what call, answer any) error {
 			return err
 		}
 		if err := json.Unmarshal(text, answer); err != nil {
-			return errNoAnswer(c.base, fmt.Errorf("%s: %w", what.endpoint, err))
+			return unreadable(c.base, text, fmt.Errorf("%s: %w", what.endpoint, err))
 		}
 		return nil
 	})

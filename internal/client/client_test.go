@@ -77,6 +77,8 @@ func TestTriesAgain(t *testing.T) {
 		"an internal error":      answer(500, `{"code":"internal","error":"Something went wrong."}`),
 		"many writers":           answer(409, `{"code":"conflict","error":"Too many writers."}`),
 		"half an answer":         cut,
+		"half, said to be whole": answer(200, `{"dataset_id":"data`),
+		"nothing":                answer(200, ""),
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, requests := server(t, bad, bad, answer(200, made))
@@ -129,6 +131,24 @@ func TestGivesUp(t *testing.T) {
 	}
 	if _, err := impatient.Dataset(t.Context(), "dataset-1"); !fault.Is(err, fault.CodeUnavailable) {
 		t.Error(err)
+	}
+}
+
+// Failures that are likely to stay are counted by themselves: a network that was
+// away for a while leaves as many tries as there were.
+func TestGivesUpAfterSuchFailures(t *testing.T) {
+	r := client.Retry{First: time.Microsecond, Patience: time.Minute}
+	passing, staying := client.Again(errors.New("no network")), client.AgainFew(errors.New("refused"), 3)
+	failures, tries := []error{passing, staying, passing, passing, staying, passing}, 0
+	err := r.Do(t.Context(), func(context.Context) error {
+		tries++
+		if tries > len(failures) {
+			return staying
+		}
+		return failures[tries-1]
+	})
+	if tries != 7 || err == nil || err.Error() != "refused" {
+		t.Errorf("%v after %d tries", err, tries)
 	}
 }
 

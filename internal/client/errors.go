@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,17 @@ func errUnreachable(base string, cause error) error {
 func errNoAnswer(base string, cause error) error {
 	return fault.Newf(fault.CodeUnavailable, "Check the URL with `parqueue auth status`: something else may be listening there, or an older server.",
 		"What answers at %s is not a Parqueue server that this client knows.", base).Because(cause)
+}
+
+// unreadable is an answer that can't be read. One that begins as an answer of
+// Parqueue's lost its end on the way, to a proxy that passes on as whole what was
+// broken off: it is asked for again.
+func unreadable(base string, text []byte, cause error) error {
+	err := errNoAnswer(base, cause)
+	if begun := bytes.TrimSpace(text); (len(begun) == 0 || begun[0] == '{') && !json.Valid(begun) {
+		return AgainFew(err, internalTries)
+	}
+	return err
 }
 
 // refusal rebuilds the error that the server made, and says whether the call may

@@ -41,7 +41,7 @@ func (r Retry) withDefaults() Retry {
 type again struct {
 	error
 	after time.Duration // at least
-	most  int           // tries in all; 0 for as many as the patience has room for
+	most  int           // of such failures; 0 for as many as the patience has room for
 }
 
 func (a again) Unwrap() error { return a.error }
@@ -52,8 +52,9 @@ func Again(err error) error { return again{error: err} }
 // AgainAfter is Again for an error that says how long to wait.
 func AgainAfter(err error, wait time.Duration) error { return again{error: err, after: wait} }
 
-// AgainFew is Again for an error that is likely to be there the next time: what
-// fails with it is tried so many times in all.
+// AgainFew is Again for an error that is likely to be there the next time: what has
+// failed so many times with such errors is given up, however often it failed with
+// others.
 func AgainFew(err error, most int) error { return again{error: err, most: most} }
 
 // Do calls try until it succeeds, fails with an error that isn't marked by
@@ -63,7 +64,7 @@ func (r Retry) Do(ctx context.Context, try func(context.Context) error) error {
 	r = r.withDefaults()
 	bound := r.First
 	var failing time.Time // since when
-	for tries := 1; ; tries++ {
+	for few := 0; ; {
 		err := try(ctx)
 		var repeat again
 		if !errors.As(err, &repeat) {
@@ -76,8 +77,11 @@ func (r Retry) Do(ctx context.Context, try func(context.Context) error) error {
 		if failing.IsZero() {
 			failing = now
 		}
+		if repeat.most > 0 {
+			few++
+		}
 		wait := max(rand.N(bound), repeat.after) //nolint:gosec // no secret
-		if now.Add(wait).Sub(failing) > r.Patience || tries == repeat.most {
+		if now.Add(wait).Sub(failing) > r.Patience || repeat.most > 0 && few >= repeat.most {
 			return repeat.error
 		}
 		if err := sleep(ctx, wait); err != nil {

@@ -151,6 +151,8 @@ export function answerOf(url: string, text: string, head: Head): Answer {
     body = undefined
   }
   if (head.status === 200 && isRecord(body)) return head.etag === undefined ? { body } : { body, etag: head.etag }
+  // What begins as an answer of Parqueue's lost its end to a proxy that passes on as whole what was broken off.
+  if (head.status === 200 && body === undefined && /^\s*(\{|$)/.test(text)) throw new Again(noAnswer(url, new Error('the answer is not whole')), { tries: internalTries })
   const refusal = head.status === 200 ? undefined : errorFromBody(body, head.status, head.requestId)
   const error = refusal ?? statusError(url, head)
   if (refusal?.code === 'internal') throw new Again(error, { tries: internalTries })

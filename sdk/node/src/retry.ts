@@ -24,7 +24,7 @@ export class Again extends Error {
   readonly error: unknown
   /** To wait at least, in milliseconds. */
   readonly after: number
-  /** Tries in all. */
+  /** How often it may fail like this, in whatever other ways it fails besides. */
   readonly tries: number
 
   constructor(error: unknown, { after = 0, tries = Infinity } = {}) {
@@ -43,7 +43,7 @@ export class Again extends Error {
 export async function retrying<T>(policy: RetryPolicy, signal: AbortSignal | undefined, attempt: () => Promise<T>): Promise<T> {
   let bound = policy.first
   let failingSince: number | undefined
-  for (let tries = 1; ; tries++) {
+  for (let few = 0; ;) {
     signal?.throwIfAborted()
     try {
       return await attempt()
@@ -53,7 +53,8 @@ export async function retrying<T>(policy: RetryPolicy, signal: AbortSignal | und
       const now = Date.now()
       failingSince ??= now
       const pause = Math.max(Math.random() * bound, error.after)
-      if (now + pause - failingSince > policy.patience || tries >= error.tries) throw error.error
+      if (error.tries < Infinity) few++
+      if (now + pause - failingSince > policy.patience || few >= error.tries) throw error.error
       await sleep(pause, signal)
       bound = Math.min(2 * bound, policy.most)
     }

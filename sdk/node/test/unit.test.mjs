@@ -148,6 +148,10 @@ test('what may pass is tried again, and no longer than there is patience', async
   assert.equal(await retrying(policy, undefined, async () => { if (++tries < 4) throw new Again(new Error('no')); return 7 }), 7)
   tries = 0
   await assert.rejects(retrying(policy, undefined, async () => { tries++; throw new Again(new Error('few'), { tries: 3 }) }), { message: 'few' })
+  const failures = [Infinity, 3, Infinity, Infinity, 3, Infinity]
+  let tried = 0
+  await assert.rejects(retrying({ ...policy, patience: 1e9 }, undefined, async () => { throw new Again(new Error('mixed'), { tries: failures[tried++] ?? 3 }) }), { message: 'mixed' })
+  assert.equal(tried, 7, 'failures that are likely to stay are counted by themselves')
   assert.equal(tries, 3)
   tries = 0
   await assert.rejects(retrying(policy, undefined, async () => { tries++; throw new Error('never') }), { message: 'never' })

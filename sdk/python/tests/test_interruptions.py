@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
@@ -19,7 +20,8 @@ import pytest
 
 import parqueue
 from conftest import QUICK, Server
-from parqueue import ParqueueClient, ProgressEvent, Retry, _download, _upload
+from parqueue import ParqueueClient, ParqueueError, ProgressEvent, Retry, _download, _upload
+from parqueue._retry import Again, persist
 from parqueue._upload import Sending, part_size
 
 Write = Callable[..., Path]
@@ -281,3 +283,18 @@ def test_links(client: ParqueueClient, table_file: Write, tmp_path: Path) -> Non
     (folder / "c.parquet").symlink_to("nowhere")
     with pytest.raises(parqueue.NotFoundError, match=r"c\.parquet is not there"):
         client.datasets.upload(dataset, folder)
+
+
+def test_failures_that_are_likely_to_stay_are_counted_by_themselves() -> None:
+    error = ParqueueError("unavailable", "no")
+    failures = [0, 3, 0, 0, 3, 0]
+    tries = 0
+
+    async def attempt() -> None:
+        nonlocal tries
+        tries += 1
+        raise Again(error, tries=failures[tries - 1] if tries <= len(failures) else 3)
+
+    with pytest.raises(ParqueueError):
+        asyncio.run(persist(Retry(0.0001, 0.0001, 60), attempt))
+    assert tries == 7

@@ -19,7 +19,7 @@ from conftest import Server
 from parqueue import ParqueueClient, Retry
 
 MB = 1 << 20
-FAULTS = ("drop", "delay", "cut the request", "cut the answer", "lose the answer", "repeat", "429", "500", "503", "html")
+FAULTS = ("drop", "delay", "cut the request", "cut the answer", "shorten", "lose the answer", "repeat", "429", "500", "503", "html")
 
 
 class Proxy:
@@ -54,6 +54,8 @@ class Proxy:
                     answer = proxy.forward(self.command, self.path, dict(self.headers), body)
                 if fault == "lose the answer":
                     return self.hang_up()
+                if fault == "shorten" and answer[0] < 300:
+                    answer = (*answer[:2], answer[2][: len(answer[2]) // 2])
                 return self.give(*answer, cut=fault == "cut the answer")
 
             do_GET = do_POST = do_PUT = handle_one  # noqa: N815

@@ -31,7 +31,7 @@ class Retry:
 
 
 class Again(Exception):
-    """Marks an error after which the same may be tried again, ``tries`` times in all if that is not 0."""
+    """Marks an error after which the same may be tried again; if ``tries`` is not 0, until it has failed so often with such errors."""
 
     def __init__(self, error: ParqueueError, after: float = 0, tries: int = 0) -> None:
         super().__init__(str(error))
@@ -42,16 +42,16 @@ class Again(Exception):
 
 async def persist(retry: Retry, attempt: Callable[[], Awaitable[T]]) -> T:
     """Try until it succeeds, fails for good, or the patience ends. The error is the last try's."""
-    bound, failing, tries = retry.first, 0.0, 0
+    bound, failing, few = retry.first, 0.0, 0
     while True:
         try:
             return await attempt()
         except Again as again:
-            tries += 1
+            few += again.tries > 0
             now = time.monotonic()
             failing = failing or now
             wait = max(random.random() * bound, again.after)  # noqa: S311 - no secret
-            if now + wait - failing > retry.patience or tries == again.tries:
+            if now + wait - failing > retry.patience or (again.tries and few >= again.tries):
                 raise again.error from None
             await asyncio.sleep(wait)
             bound = min(2 * bound, retry.most)
