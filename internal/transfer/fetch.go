@@ -200,7 +200,7 @@ type fileURL struct {
 	locate locator
 	file   client.File
 
-	mu   sync.Mutex
+	mu    sync.Mutex
 	url   string
 	from  time.Time
 	asked bool // there was one, which is not good any more
@@ -270,6 +270,18 @@ func (e *Engine) getOnce(ctx context.Context, from *fileURL, g *gate, offset, si
 	if err != nil {
 		return 0, err
 	}
+	n, err := e.getFrom(ctx, url, offset, size, whole, w)
+	switch status := statusOf(err); {
+	case err == nil:
+	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
+		g.slower()
+	case !goodURL(status):
+		from.drop(url)
+	}
+	return n, err
+}
+
+func (e *Engine) getFrom(ctx context.Context, url string, offset, size, whole int64, w io.Writer) (int64, error) {
 	ctx, watch := watchStall(ctx, e.options.Stall)
 	defer watch.stop()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -286,12 +298,6 @@ func (e *Engine) getOnce(ctx context.Context, from *fileURL, g *gate, offset, si
 		return 0, client.Again(errStore(watch.reason(err)))
 	}
 	defer resp.Body.Close()
-	switch {
-	case resp.StatusCode == http.StatusForbidden:
-		from.drop(url)
-	case resp.StatusCode == http.StatusServiceUnavailable, resp.StatusCode == http.StatusTooManyRequests:
-		g.slower()
-	}
 	switch {
 	case resp.StatusCode != wanted && resp.StatusCode/100 == 2, resp.StatusCode == wanted && resp.ContentLength != size:
 		return 0, client.AgainFew(errStore(errors.New("the store sent another range than was asked for")), fewTries)

@@ -140,18 +140,13 @@ func (r *uploadRun) sendPart(ctx context.Context, u *uploading, part int) error 
 		return nil
 	}
 	r.meter.add(u.meter, -sum.Bytes)
-	var status *statusError
-	switch errors.As(err, &status); {
-	case status == nil:
-		// A store that refuses a part before it has read it may close the connection, and
-		// one that took it may not be heard: the server knows which it was.
-		u.urls.drop(part)
-	case status.code == http.StatusPreconditionFailed && u.single:
+	switch status := statusOf(err); {
+	case status == http.StatusPreconditionFailed && u.single:
 		return r.arrived(ctx, u, part)
-	case status.code == http.StatusForbidden:
-		u.urls.drop(part)
-	case status.code == http.StatusServiceUnavailable, status.code == http.StatusTooManyRequests:
+	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
 		r.gate.slower()
+	case !goodURL(status):
+		u.urls.drop(part)
 	}
 	return err
 }
@@ -159,6 +154,23 @@ func (r *uploadRun) sendPart(ctx context.Context, u *uploading, part int) error 
 // arrived takes a part in that is there.
 func (r *uploadRun) arrived(ctx context.Context, u *uploading, part int) error {
 	return r.readArrived(ctx, u, []client.Part{{Number: part, SizeBytes: u.bytesOf(part)}})
+}
+
+// statusOf is what the store answered a request that failed, or 0.
+func statusOf(err error) int {
+	if status := (*statusError)(nil); errors.As(err, &status) {
+		return status.code
+	}
+	return 0
+}
+
+// goodURL reports an answer that no URL is to blame for. After any other failure a
+// new one is asked for, and whether the part is there: the time of the old one may be
+// over, or that of the credentials that it was signed with, which S3 says in several
+// ways and can't say to a client that still sends; or it leads to where nobody is any
+// more; or the answer was lost.
+func goodURL(status int) bool {
+	return status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
 }
 
 // put sends a body to where it goes, and returns the sum of what was read of it.

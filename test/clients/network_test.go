@@ -1,0 +1,135 @@
+package clients_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/parqueue/parqueue/test/badnetwork"
+	"github.com/parqueue/parqueue/test/clients"
+)
+
+// What is random is drawn from a seed, which is printed. As processes take turns as
+// they like, a seed repeats what is drawn and not who gets it.
+const seedVariable = "PARQUEUE_PROOF_SEED"
+
+func newSeed(t *testing.T) uint64 {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv(seedVariable); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("%s: %v", seedVariable, err)
+		}
+	}
+	t.Logf("%s=%d", seedVariable, seed)
+	return seed
+}
+
+const mib = 1 << 20
+
+// each runs a test with every client, side by side.
+func each(t *testing.T, test func(t *testing.T, kind clients.Kind)) {
+	t.Helper()
+	for _, kind := range clients.All() {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			test(t, kind)
+		})
+	}
+}
+
+// One request in four is hurt, on the way to the API or to the store: everything
+// arrives once, in order, with the bytes that it had, and what was not hurt is not
+// sent again.
+func TestBadNetwork(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, kind clients.Kind) {
+		seed := newSeed(t)
+		server := clients.Serve(t)
+		network := badnetwork.Start(t, server.URL)
+		client := clients.New(t, kind, network.URL, server.Key)
+		sizes := slices.Repeat([]int{1000, 200_000}, 6)
+		files := clients.WriteFolder(t, seed, append(sizes, 40*mib)...)
+		network.Hurt(0.25, seed)
+		id := client.Do("create", nil).DatasetID
+		client.Do("upload", clients.Job{"dataset": id, "path": files.Dir})
+		wantMoved(t, network, files.Bytes, func(c badnetwork.Count) int64 { return c.Sent })
+		if names := client.Do("files", clients.Job{"dataset": id}).Names; !slices.Equal(names, files.Names) {
+			t.Errorf("the dataset has %v", names)
+		}
+		faults := network.Faults()
+		network.Forget()
+		to := filepath.Join(t.TempDir(), "back")
+		client.Do("download", clients.Job{"dataset": id, "to": to})
+		files.WantSame(t, to)
+		wantMoved(t, network, files.Bytes, func(c badnetwork.Count) int64 { return c.Got })
+		for name, times := range network.Faults() {
+			faults[name] += times
+		}
+		t.Logf("faults: %v", faults)
+		wantOnce(t, server, id, files)
+	})
+}
+
+// wantMoved compares what a network carried with what there was to carry.
+func wantMoved(t *testing.T, network *badnetwork.Network, bytes int64, of func(badnetwork.Count) int64) {
+	t.Helper()
+	total := network.Total()
+	t.Logf("%d bytes moved for %d, %d of them in vain, %d requests came too late; calls: %v", of(total), bytes, total.Wasted, total.Expired, network.Calls())
+	if again := of(total) - bytes; again < 0 || again > total.Wasted {
+		t.Errorf("%d bytes moved for %d, and only %d in vain", of(total), bytes, total.Wasted)
+	}
+}
+
+// wantOnce asks the server itself what it has.
+func wantOnce(t *testing.T, server *clients.Server, id string, files *clients.Folder) {
+	t.Helper()
+	direct := clients.New(t, clients.CLI, server.URL, server.Key)
+	if names := direct.Do("files", clients.Job{"dataset": id}).Names; !slices.Equal(names, files.Names) {
+		t.Errorf("the dataset has %v, and not %v", names, files.Names)
+	}
+}
+
+// URLs are of no use any more after some megabytes, again and again.
+func TestExpiredURLs(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, kind clients.Kind) {
+		server := clients.Serve(t)
+		network := badnetwork.Start(t, server.URL)
+		client := clients.New(t, kind, network.URL, server.Key)
+		sizes := append(slices.Repeat([]int{1000}, 20), 45*mib, 45*mib)
+		files := clients.WriteFolder(t, 1, sizes...)
+		network.Hurt(0, newSeed(t))
+		network.ExpireEvery(24 * mib)
+		id := client.Do("create", nil).DatasetID
+		client.Do("upload", clients.Job{"dataset": id, "path": files.Dir})
+		wantMoved(t, network, files.Bytes, func(c badnetwork.Count) int64 { return c.Sent })
+		wantExpired(t, network)
+		network.Forget()
+		to := filepath.Join(t.TempDir(), "back")
+		client.Do("download", clients.Job{"dataset": id, "to": to})
+		files.WantSame(t, to)
+		wantMoved(t, network, files.Bytes, func(c badnetwork.Count) int64 { return c.Got })
+		wantExpired(t, network)
+		wantOnce(t, server, id, files)
+	})
+}
+
+// wantExpired bounds what is sent in vain and asked for anew.
+func wantExpired(t *testing.T, network *badnetwork.Network) {
+	t.Helper()
+	total, calls := network.Total(), network.Calls()
+	if total.Expired == 0 {
+		t.Error("no URL was too old")
+	}
+	if asked := calls["get-upload"] + calls["download-from-dataset"]; asked > total.Expired+50 {
+		t.Errorf("new URLs were asked for %d times: %v", asked, calls)
+	}
+	if total.Wasted > int64(total.Expired)*clients.PartSize {
+		t.Errorf("%d bytes were sent in vain, in %d requests", total.Wasted, total.Expired)
+	}
+}
