@@ -39,13 +39,22 @@ func Compare(a, b string) int {
 // ComparePaths is Compare folder by folder: what is in a folder stays together.
 // The folders are separated by slashes.
 func ComparePaths(a, b string) int {
-	x, y := strings.Split(a, "/"), strings.Split(b, "/")
-	for i := range min(len(x), len(y)) {
-		if c := Compare(x[i], y[i]); c != 0 {
+	for {
+		x, inA, moreA := strings.Cut(a, "/")
+		y, inB, moreB := strings.Cut(b, "/")
+		if c := Compare(x, y); c != 0 {
 			return c
 		}
+		switch {
+		case !moreA && !moreB:
+			return 0
+		case !moreA:
+			return -1
+		case !moreB:
+			return 1
+		}
+		a, b = inA, inB
 	}
-	return cmp.Compare(len(x), len(y))
 }
 
 func digit(c byte) bool { return c >= '0' && c <= '9' }

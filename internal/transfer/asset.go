@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 
@@ -81,7 +82,7 @@ func (e *Engine) UploadAsset(ctx context.Context, request AssetUpload, tell Obse
 	spare := func(m memory) []string { return m.spares(files) }
 	journal, old, err := e.store.begin(Transfer{
 		ID: request.TransferID, Kind: KindUploadAsset, Server: e.client.URL(), Asset: to.name(), Files: 1, Bytes: f.SizeBytes,
-	}, func(m memory) bool { return m.hasAny(files) }, func(m memory) []entry { return m.carry(files, spare(m)) })
+	}, func(m memory) bool { return m.hasAny(files) }, func(m memory) iter.Seq[entry] { return m.carry(files, spare(m)) })
 	if err != nil {
 		return result, err
 	}
@@ -129,8 +130,7 @@ func plannedAsset(path string) (PlannedFile, error) {
 	if err := dataset.CheckFileName(name); err != nil {
 		return PlannedFile{}, ofFile(err, absolute)
 	}
-	s := source{identity: identify(absolute, info), name: name, relative: name}
-	return PlannedFile{Path: absolute, Name: name, SizeBytes: info.Size(), Action: ActionUpload, source: s}, nil
+	return PlannedFile{Path: absolute, Name: name, SizeBytes: info.Size(), Action: ActionUpload, source: identify(absolute, info)}, nil
 }
 
 // assetDestination takes a file that is an asset's content when it is whole.

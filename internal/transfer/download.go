@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -240,7 +241,7 @@ func (e *Engine) fetch(ctx context.Context, b batch, root *os.Root, files []clie
 	takes := func(memory) bool { return true } // the folder is the transfer's
 	b.transfer.Files, b.transfer.Bytes = len(files), bytes
 	got.id = b.transfer.ID
-	journal, old, err := e.store.begin(b.transfer, takes, func(m memory) []entry { return m.carryChunks(files) })
+	journal, old, err := e.store.begin(b.transfer, takes, func(m memory) iter.Seq[entry] { return m.carryChunks(files) })
 	if err != nil {
 		return got, err
 	}
@@ -277,17 +278,21 @@ func (e *Engine) forgetFetch(b batch) error {
 
 // carryChunks is what a new journal says about the files, as far as an old one
 // knows them.
-func (m memory) carryChunks(files []client.File) []entry {
-	var lines []entry
-	for _, f := range files {
-		lines = append(lines, entry{FileID: f.ID})
-	}
-	for i, f := range files {
-		for chunk := range m.chunks[f.ID] {
-			lines = append(lines, entry{Index: i, Chunk: &chunk})
+func (m memory) carryChunks(files []client.File) iter.Seq[entry] {
+	return func(yield func(entry) bool) {
+		for _, f := range files {
+			if !yield(entry{FileID: f.ID}) {
+				return
+			}
+		}
+		for i, f := range files {
+			for chunk := range m.chunks[f.ID] {
+				if !yield(entry{Index: i, Chunk: &chunk}) {
+					return
+				}
+			}
 		}
 	}
-	return lines
 }
 
 func (r *downloadRun) run(ctx context.Context, files []client.File) error {

@@ -2,13 +2,13 @@ package transfer
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,13 +69,14 @@ type entry struct {
 	Try    int       `json:"try,omitempty"`    // which one it is
 	Chunk  *int      `json:"chunk,omitempty"`  // that is in the partial file
 	Spare  string    `json:"spare,omitempty"`  // an upload that no file needs any more
+	Done   int       `json:"done,omitempty"`   // of an upload: so many files, from the first on, are in the dataset
 }
 
 // memory is what a journal says.
 type memory struct {
 	header
-	known   map[identity]bool // files of an upload
-	uploads map[identity]begun
+	known   map[identity]bool  // files of an upload
+	uploads map[identity]begun // of files that are not in the dataset
 	spare   []string
 	chunks  map[string]map[int]bool // of every file of a download, by its id
 }
@@ -97,6 +98,9 @@ func validID(id string) bool                 { return uuid.Validate(id) == nil &
 func damaged(path string, cause error) error { return errDamaged(path).Because(cause) }
 
 func errState(dir string, cause error) error {
+	if Full(cause) {
+		return ofDisk(cause, dir)
+	}
 	return fault.Newf(fault.CodeInvalidRequest, "Make the folder writable, or name another one with PARQUEUE_STATE_DIR.",
 		"What a transfer has to remember can't be written to %s.", dir).Because(cause)
 }
@@ -125,7 +129,7 @@ type journal struct {
 // unless the transfer came with one of its own.
 // Errors: CodeConflict when another process runs it; CodeInvalidRequest,
 // CodeStorageFull when the folder can't be written to.
-func (s *journals) begin(t Transfer, takes func(memory) bool, lines func(memory) []entry) (*journal, memory, error) {
+func (s *journals) begin(t Transfer, takes func(memory) bool, lines func(memory) iter.Seq[entry]) (*journal, memory, error) {
 	if err := os.MkdirAll(s.folder(), 0o700); err != nil {
 		return nil, memory{}, errState(s.folder(), err)
 	}
@@ -221,35 +225,36 @@ func (s *journals) interrupted(t Transfer, takes func(memory) bool) (memory, err
 }
 
 // create writes the journal whole and opens it for more.
-func (j *journal) create(lines []entry) error {
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	if err := encoder.Encode(j.header); err != nil {
-		return err
-	}
-	for _, line := range lines {
-		if err := encoder.Encode(line); err != nil {
+func (j *journal) create(lines iter.Seq[entry]) error {
+	err := writeWhole(j.path, func(w io.Writer) error {
+		encoder := json.NewEncoder(w)
+		if err := encoder.Encode(j.header); err != nil {
 			return err
 		}
-	}
-	if err := writeWhole(j.path, text.Bytes()); err != nil {
+		for line := range lines {
+			if err := encoder.Encode(line); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
-	var err error
 	j.file, err = os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0o600)
 	return err
 }
 
 // writeWhole writes a private file that is there whole or as it was, through a
 // loss of power too.
-func writeWhole(path string, text []byte) error {
+func writeWhole(path string, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // made with mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name()) // fails once it is renamed
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	buffered := bufio.NewWriterSize(f, 64<<10)
+	if err = errors.Join(write(buffered), buffered.Flush(), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
@@ -416,7 +421,9 @@ func parseJournal(r io.Reader, id string) (memory, error) {
 	if err := m.decode(first, id); err != nil {
 		return m, err
 	}
-	var files []entry
+	var files []identity // of an upload
+	var ids []string     // of a download
+	done := 0
 	for {
 		line, err := readLine(lines)
 		if err == io.EOF { //nolint:errorlint // readLine's own
@@ -430,21 +437,30 @@ func parseJournal(r io.Reader, id string) (memory, error) {
 			return m, err
 		}
 		switch {
-		case e.File != nil || e.FileID != "":
-			files = append(files, e)
-			if e.File != nil {
-				m.known[*e.File] = true
-			} else {
-				m.chunks[e.FileID] = map[int]bool{}
-			}
+		case e.File != nil:
+			files = append(files, *e.File)
+			m.known[*e.File] = true
+		case e.FileID != "":
+			ids = append(ids, e.FileID)
+			m.chunks[e.FileID] = nil
 		case e.Spare != "":
 			m.spare = append(m.spare, e.Spare)
-		case e.Index < 0 || e.Index >= len(files):
+		case e.Done < 0 || e.Done > len(files):
+			return m, fmt.Errorf("there are no %d files", e.Done)
+		case e.Done > 0:
+			for _, id := range files[min(done, e.Done):e.Done] {
+				delete(m.uploads, id)
+			}
+			done = e.Done
+		case e.Index < 0 || e.Index >= len(files)+len(ids):
 			return m, fmt.Errorf("there is no file %d", e.Index)
-		case e.Upload != "" && files[e.Index].File != nil:
-			m.uploads[*files[e.Index].File] = begun{e.Upload, e.Try}
-		case e.Chunk != nil && files[e.Index].FileID != "":
-			m.chunks[files[e.Index].FileID][*e.Chunk] = true
+		case e.Upload != "" && e.Index < len(files):
+			m.uploads[files[e.Index]] = begun{e.Upload, e.Try}
+		case e.Chunk != nil && e.Index < len(ids):
+			if m.chunks[ids[e.Index]] == nil {
+				m.chunks[ids[e.Index]] = map[int]bool{}
+			}
+			m.chunks[ids[e.Index]][*e.Chunk] = true
 		}
 	}
 }

@@ -3,7 +3,9 @@ package transfer
 import (
 	"bytes"
 	"errors"
+	"iter"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,6 +48,8 @@ func TestJournalThatIsDamaged(t *testing.T) {
 		"another version": strings.Replace(begunUpload, `"version":1`, `"version":2`, 1),
 		"another's":       strings.Replace(begunUpload, "0b5e", "0b5f", 1),
 		"a broken line":   strings.Replace(begunUpload, `{"i":1,"upload":"upload-b"}`, `{"i":1,"upl`, 1),
+		"too many files":  begunUpload + `{"done":3}` + "\n",
+		"less than none":  begunUpload + `{"done":-1}` + "\n",
 		"no such file":    begunUpload + `{"i":2,"upload":"u"}` + "\n",
 		"a long line":     begunUpload + `{"spare":"` + strings.Repeat("x", lineLimit) + "\"}\n",
 	} {
@@ -62,8 +66,19 @@ func TestJournalThatIsDamaged(t *testing.T) {
 	}
 }
 
+// The uploads of files that are in the dataset are nobody's to give up.
+func TestJournalForgetsWhatIsDone(t *testing.T) {
+	for text, want := range map[string]int{`{"done":1}`: 1, `{"done":1}` + "\n" + `{"done":2}`: 0, `{"done":2}` + "\n" + `{"done":1}`: 0} {
+		m, err := parseJournal(strings.NewReader(begunUpload+text+"\n"), begunID)
+		if err != nil || len(m.uploads) != want || len(m.known) != 2 {
+			t.Errorf("%s: %+v, %v", text, m, err)
+		}
+	}
+}
+
 func FuzzJournal(f *testing.F) {
 	f.Add([]byte(begunUpload))
+	f.Add([]byte(begunUpload + `{"done":1}` + "\n"))
 	f.Add([]byte(`{"version":1,"transfer_id":"` + begunID + `","kind":"download"}` + "\n" + `{"file_id":"file-a"}` + "\n" + `{"chunk":3}` + "\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, err := parseJournal(bytes.NewReader(text), begunID)
@@ -81,7 +96,7 @@ func TestJournalTakesLinesAtOnce(t *testing.T) {
 		lines = append(lines, entry{FileID: "file-x"})
 	}
 	none := func(memory) bool { return true }
-	j, _, err := store.begin(Transfer{Kind: KindDownload, Server: "s"}, none, func(memory) []entry { return lines })
+	j, _, err := store.begin(Transfer{Kind: KindDownload, Server: "s"}, none, func(memory) iter.Seq[entry] { return slices.Values(lines) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,13 +112,13 @@ func TestJournalTakesLinesAtOnce(t *testing.T) {
 	if j.synced < 50 {
 		t.Errorf("%d of %d lines are on the disk", j.synced, j.written)
 	}
-	if _, _, err := store.begin(Transfer{Kind: KindDownload, Server: "s"}, none, func(memory) []entry { return lines }); !fault.Is(err, fault.CodeConflict) {
+	if _, _, err := store.begin(Transfer{Kind: KindDownload, Server: "s"}, none, func(memory) iter.Seq[entry] { return slices.Values(lines) }); !fault.Is(err, fault.CodeConflict) {
 		t.Errorf("begun twice: %v", err)
 	}
 	if err := j.close(); err != nil {
 		t.Fatal(err)
 	}
-	again, old, err := store.begin(Transfer{Kind: KindDownload, Server: "s"}, none, func(memory) []entry { return lines })
+	again, old, err := store.begin(Transfer{Kind: KindDownload, Server: "s"}, none, func(memory) iter.Seq[entry] { return slices.Values(lines) })
 	if err != nil || len(old.chunks["file-x"]) != 100 || again.ID != j.ID || again.Nonce != j.Nonce {
 		t.Fatalf("%+v, %v", old, err)
 	}

@@ -3,7 +3,11 @@ package transfer
 import (
 	"context"
 	"errors"
+	"iter"
 	"os"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/parqueue/parqueue/internal/fault"
 )
@@ -48,7 +52,7 @@ func (e *Engine) Cancel(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	journal, _, err := e.store.begin(t, func(other memory) bool { return other.ID == id }, func(memory) []entry { return m.all() })
+	journal, _, err := e.store.begin(t, func(other memory) bool { return other.ID == id }, func(memory) iter.Seq[entry] { return slices.Values(m.all()) })
 	if err != nil {
 		return err
 	}
@@ -78,16 +82,38 @@ func (m memory) all() []entry {
 	return lines
 }
 
+// abortsAtOnce bounds the uploads that are given up at the same time.
+const abortsAtOnce = 16
+
+// abort gives uploads up, if they are not over. It may be repeated.
+func (e *Engine) abort(ctx context.Context, uploads []string) error {
+	group, inGroup := errgroup.WithContext(ctx)
+	group.SetLimit(abortsAtOnce)
+	for _, id := range uploads {
+		if inGroup.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			err := e.client.AbortUpload(inGroup, id)
+			if fault.Is(err, fault.CodeUploadClosed) || fault.Is(err, fault.CodeUploadNotFound) {
+				return nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
 func (e *Engine) cleanUp(ctx context.Context, m memory) error {
-	uploads := m.spare
+	uploads := slices.Clone(m.spare)
 	for _, b := range m.uploads {
 		uploads = append(uploads, b.upload)
 	}
-	for _, id := range uploads {
-		err := e.client.AbortUpload(ctx, id)
-		if err != nil && !fault.Is(err, fault.CodeUploadClosed) && !fault.Is(err, fault.CodeUploadNotFound) {
-			return err
-		}
+	if err := e.abort(ctx, uploads); err != nil {
+		return err
 	}
 	if m.Folder == "" {
 		return nil

@@ -3,7 +3,9 @@ package transfer
 import (
 	"context"
 	"io"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/parqueue/parqueue/internal/checksum"
 	"github.com/parqueue/parqueue/internal/client"
@@ -39,7 +41,7 @@ type PlannedFile struct {
 	RowCount  int64  `json:"row_count"`
 	Action    string `json:"action"`
 	Position  *int64 `json:"position,omitempty"` // of a file that is there
-	source    source
+	source    identity
 }
 
 // UploadPlan is an upload whose files have all been checked.
@@ -81,16 +83,15 @@ func (e *Engine) PlanUpload(ctx context.Context, r UploadRequest) (*UploadPlan, 
 	if err := refuse(problems, all, "can't be uploaded"); err != nil {
 		return nil, err
 	}
-	byPath := make(map[string]int64, len(rows))
-	for i, f := range found.files {
-		byPath[f.Path] = rows[i]
+	for i := range found.files {
+		found.files[i].rows = rows[i]
 	}
 	if err := found.sort(order); err != nil {
 		return nil, err
 	}
-	plan := &UploadPlan{transferID: r.TransferID, DatasetID: r.DatasetID, Ignored: found.ignored}
-	for _, f := range found.files {
-		plan.Files = append(plan.Files, PlannedFile{Path: f.Path, Name: f.name, SizeBytes: f.Size, RowCount: byPath[f.Path], Action: ActionUpload, source: f})
+	plan := &UploadPlan{transferID: r.TransferID, DatasetID: r.DatasetID, Ignored: found.ignored, Files: make([]PlannedFile, len(found.files))}
+	for i, f := range found.files {
+		plan.Files[i] = PlannedFile{Path: f.Path, Name: f.name, SizeBytes: f.Size, RowCount: f.rows, Action: ActionUpload, source: f.identity}
 	}
 	if err := e.compare(ctx, plan, d); err != nil {
 		return nil, err
@@ -131,37 +132,38 @@ func (e *Engine) compare(ctx context.Context, plan *UploadPlan, d client.Dataset
 	for i, f := range plan.Files {
 		byName[f.Name] = i
 	}
-	there := map[int]client.File{}
+	wrong := map[int]Problem{}
 	for f, err := range e.client.Files(ctx, plan.DatasetID) {
 		if err != nil {
 			return err
 		}
-		if i, ok := byName[f.Name]; ok {
-			there[i] = f
-		}
-	}
-	var problems []Problem
-	for i := range plan.Files {
-		f, ok := there[i]
+		i, ok := byName[f.Name]
 		if !ok {
 			continue
 		}
 		same, err := sameFile(ctx, plan.Files[i].source, f)
 		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
 		case err != nil:
-			problems = append(problems, problemOf(plan.Files[i].Path, err))
+			wrong[i] = problemOf(plan.Files[i].Path, err)
 		case !same:
-			problems = append(problems, Problem{Path: plan.Files[i].Path, Code: fault.CodeFileExists,
-				Message: "The dataset has another file with this name.", Hint: "Rename the file, or take the other one out with `parqueue datasets delete-file`."})
+			wrong[i] = Problem{Path: plan.Files[i].Path, Code: fault.CodeFileExists,
+				Message: "The dataset has another file with this name.", Hint: "Rename the file, or take the other one out with `parqueue datasets delete-file`."}
 		default:
-			plan.Files[i].Action, plan.Files[i].Position = ActionSkip, &f.Position
+			at := f.Position // a copy, or the whole row would be kept
+			plan.Files[i].Action, plan.Files[i].Position = ActionSkip, &at
 		}
+	}
+	var problems []Problem
+	for _, i := range slices.Sorted(maps.Keys(wrong)) {
+		problems = append(problems, wrong[i])
 	}
 	return refuse(problems, len(plan.Files), "can't be uploaded")
 }
 
 // sameFile compares a file with one of the dataset, reading it if need be.
-func sameFile(ctx context.Context, f source, there client.File) (bool, error) {
+func sameFile(ctx context.Context, f identity, there client.File) (bool, error) {
 	if f.Size != there.SizeBytes {
 		return false, nil
 	}

@@ -172,6 +172,9 @@ func (m *meter) event(kind string, file *FileDone) {
 	p := Progress{FilesDone: m.filesDone, Files: m.files, BytesDone: m.done.Load(), Bytes: m.bytes, BytesMoved: m.moved.Load()}
 	p.BytesPerSecond, p.SecondsLeft = m.pace.now(now, p.BytesDone, p.Bytes)
 	for _, f := range m.active {
+		if kind != EventProgress {
+			break // a file that is done is told without what else is under way
+		}
 		one := FileProgress{Name: f.name, BytesDone: f.done.Load(), Bytes: f.bytes}
 		one.BytesPerSecond, one.SecondsLeft = f.pace.now(now, one.BytesDone, one.Bytes)
 		p.Active = append(p.Active, one)

@@ -87,7 +87,7 @@ func (r *uploadRun) readArrived(ctx context.Context, u *uploading, arrived []cli
 			return err
 		}
 		if sum.Bytes != p.SizeBytes {
-			return errChanged(u.source.identity, nil)
+			return errChanged(u.source, nil)
 		}
 		u.sums[p.Number-1] = sum
 		r.meter.have(u.meter, p.SizeBytes)

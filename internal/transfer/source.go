@@ -33,6 +33,7 @@ type source struct {
 	name     string // in the dataset
 	relative string // to the folder that was given, with slashes
 	given    int    // place of what it was found under among what was given
+	rows     int64  // by its footer, once that was read
 }
 
 // sources are the files that were found, and what is wrong with what was given.
@@ -150,10 +151,8 @@ func (s *sources) addFound(given int, root, path string) error {
 	case len(s.files) >= s.most:
 		return fault.Newf(fault.CodeRequestTooLarge, "Upload some of the folders at a time.", "There are more than %d files.", s.most)
 	}
-	relative, err := filepath.Rel(root, path)
-	if err != nil {
-		return fmt.Errorf("finding %s: %w", path, err)
-	}
+	// Parts of the path: a hundred thousand texts of their own would be megabytes.
+	relative := strings.TrimPrefix(path[len(root):], string(filepath.Separator))
 	s.files = append(s.files, source{identity: identify(path, info), name: filepath.Base(path), relative: filepath.ToSlash(relative), given: given})
 	return nil
 }

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -42,15 +44,10 @@ func (e *Engine) Upload(ctx context.Context, plan *UploadPlan, tell Observer) (U
 	if plan.Count == 0 {
 		return result, e.forget(e.transferOf(plan), func(m memory) bool { return m.hasAny(plan.Files) })
 	}
-	files := make([]PlannedFile, 0, plan.Count)
-	for _, f := range plan.Files {
-		if f.Action == ActionUpload {
-			files = append(files, f)
-		}
-	}
+	files := plan.wanted()
 	spare := func(m memory) []string { return m.spares(plan.Files) }
 	journal, old, err := e.store.begin(e.transferOf(plan), func(m memory) bool { return m.hasAny(plan.Files) },
-		func(m memory) []entry { return m.carry(files, spare(m)) })
+		func(m memory) iter.Seq[entry] { return m.carry(files, spare(m)) })
 	if err != nil {
 		return result, err
 	}
@@ -81,6 +78,20 @@ func (e *Engine) transferOf(plan *UploadPlan) Transfer {
 	return Transfer{ID: plan.transferID, Kind: KindUpload, Server: e.client.URL(), DatasetID: plan.DatasetID, Files: plan.Count, Bytes: plan.Bytes}
 }
 
+// wanted is the files that are to be sent.
+func (p *UploadPlan) wanted() []PlannedFile {
+	if p.Count == len(p.Files) {
+		return p.Files
+	}
+	files := make([]PlannedFile, 0, p.Count)
+	for _, f := range p.Files {
+		if f.Action == ActionUpload {
+			files = append(files, f)
+		}
+	}
+	return files
+}
+
 // forget ends a transfer of which nothing is left: it was interrupted after its
 // last step.
 func (e *Engine) forget(t Transfer, takes func(memory) bool) error {
@@ -88,7 +99,7 @@ func (e *Engine) forget(t Transfer, takes func(memory) bool) error {
 	if err != nil || old.ID == "" {
 		return err
 	}
-	journal, _, err := e.store.begin(t, takes, func(memory) []entry { return nil })
+	journal, _, err := e.store.begin(t, takes, nothing)
 	if err != nil {
 		return err
 	}
@@ -98,7 +109,7 @@ func (e *Engine) forget(t Transfer, takes func(memory) bool) error {
 // hasAny reports whether a journal knows one of the files.
 func (m memory) hasAny(files []PlannedFile) bool {
 	for _, f := range files {
-		if _, ok := m.known[f.source.identity]; ok {
+		if _, ok := m.known[f.source]; ok {
 			return true
 		}
 	}
@@ -107,31 +118,40 @@ func (m memory) hasAny(files []PlannedFile) bool {
 
 // carry is what a new journal says about the files, as far as an old one knows
 // them.
-func (m memory) carry(files []PlannedFile, spare []string) []entry {
-	lines := make([]entry, 0, len(files))
-	for _, f := range files {
-		id := f.source.identity
-		lines = append(lines, entry{File: &id})
-	}
-	for i, f := range files {
-		if b, ok := m.uploads[f.source.identity]; ok {
-			lines = append(lines, entry{Index: i, Upload: b.upload, Try: b.try})
+func (m memory) carry(files []PlannedFile, spare []string) iter.Seq[entry] {
+	return func(yield func(entry) bool) {
+		for i := range files {
+			if !yield(entry{File: &files[i].source}) {
+				return
+			}
+		}
+		for i, f := range files {
+			if b, ok := m.uploads[f.source]; ok && !yield(entry{Index: i, Upload: b.upload, Try: b.try}) {
+				return
+			}
+		}
+		for _, id := range spare {
+			if !yield(entry{Spare: id}) {
+				return
+			}
 		}
 	}
-	for _, id := range spare {
-		lines = append(lines, entry{Spare: id})
-	}
-	return lines
 }
+
+// nothing is what a new journal says that is removed at once.
+func nothing(memory) iter.Seq[entry] { return func(func(entry) bool) {} }
 
 // spares are uploads of a journal that none of the files needs, be it to be sent
 // or there already.
 func (m memory) spares(files []PlannedFile) []string {
+	if len(m.uploads) == 0 {
+		return m.spare
+	}
 	needed := make(map[identity]bool, len(files))
 	for _, f := range files {
-		needed[f.source.identity] = true
+		needed[f.source] = true
 	}
-	ids := m.spare
+	ids := slices.Clone(m.spare)
 	for id, b := range m.uploads {
 		if !needed[id] {
 			ids = append(ids, b.upload)
@@ -142,14 +162,7 @@ func (m memory) spares(files []PlannedFile) []string {
 
 // abandon gives uploads up that nobody will finish. What can't be given up ends
 // by itself when its time is over.
-func (e *Engine) abandon(ctx context.Context, uploads []string) {
-	for _, id := range uploads {
-		if ctx.Err() != nil {
-			return
-		}
-		_ = e.client.AbortUpload(ctx, id)
-	}
-}
+func (e *Engine) abandon(ctx context.Context, uploads []string) { _ = e.abort(ctx, uploads) }
 
 // destination is where the files of an upload go.
 type destination interface {
@@ -261,6 +274,9 @@ func (r *uploadRun) appendAll(ctx context.Context) error {
 		}
 		r.last = files[len(files)-1].Position
 		r.appended += len(files)
+		if err := r.journal.note(entry{Done: r.appended}, false); err != nil {
+			return err
+		}
 		for _, f := range files {
 			r.meter.fileDone(FileDone{Name: f.Name, Position: f.Position, SizeBytes: f.SizeBytes})
 		}
@@ -335,11 +351,11 @@ type uploading struct {
 // upload brings a file to where it can be appended, and returns its upload.
 func (r *uploadRun) upload(ctx context.Context, index int) (string, error) {
 	u := &uploading{index: index, PlannedFile: r.files[index]}
-	b := r.before[u.source.identity]
+	b := r.before[u.source]
 	u.id, u.try = b.upload, b.try
 	var err error
 	if u.file, err = os.Open(u.Path); err != nil {
-		return "", errChanged(u.source.identity, err)
+		return "", errChanged(u.source, err)
 	}
 	defer u.file.Close()
 	u.meter = r.meter.begin(index, u.Name, u.SizeBytes)
@@ -464,7 +480,7 @@ func (r *uploadRun) round(ctx context.Context, u *uploading) error {
 // key is the Idempotency-Key that a file's upload is created under: the same one
 // when a run was killed before it heard of the upload.
 func (r *uploadRun) key(u *uploading) string {
-	id := u.source.identity
+	id := u.source
 	sum := sha256.Sum256([]byte(id.Path + "\x00" + strconv.FormatInt(id.Size, 10) + "\x00" + strconv.FormatInt(id.ModTime, 10) + "\x00" +
 		strconv.FormatUint(id.Inode, 10) + "\x00" + strconv.Itoa(u.try)))
 	return r.journal.Nonce + "-" + hex.EncodeToString(sum[:12])

@@ -544,6 +544,45 @@ func TestCancel(t *testing.T) {
 	f.mustUpload()
 }
 
+// What is cancelled is what is left: the files that are in the dataset are not asked
+// about one by one.
+func TestCancelAsksForWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	const files = 60
+	f := newFixture(t)
+	var aborted atomic.Int32
+	f.client = newClient(t, hook(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if strings.HasSuffix(r.URL.Path, "/abort-upload") {
+			aborted.Add(1)
+		}
+		return next.RoundTrip(r)
+	}))
+	f.dataset, f.connections = f.newDataset(), 4
+	for i := range files {
+		f.write(fmt.Sprintf("%d.parquet", i), parquet(t, i, 0))
+	}
+	var sent atomic.Int32
+	f.transport = hook(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if sent.Add(1) <= files/2 {
+			return next.RoundTrip(r)
+		}
+		for len(f.listed()) == 0 && r.Context().Err() == nil { // until some are appended
+			time.Sleep(10 * time.Millisecond)
+		}
+		return answer(r, 501, ""), nil
+	})
+	if _, err := f.upload(); err == nil {
+		t.Fatal("no error")
+	}
+	appended := len(f.listed())
+	if err := f.engine().Cancel(t.Context(), f.unfinished()[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if asked := int(aborted.Load()); asked == 0 || asked > files-appended {
+		t.Errorf("%d uploads were given up, and %d of %d files are in the dataset", asked, appended, files)
+	}
+}
+
 // Progress ends where the transfer does, and never says more than is there.
 func TestProgressIsHonest(t *testing.T) {
 	t.Parallel()
