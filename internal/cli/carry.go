@@ -43,6 +43,7 @@ func (m *moving) carry(c *cobra.Command, n daemon.NewTransfer, tell transfer.Obs
 	if n.Limits, err = m.limits(c); err != nil {
 		return transfer.Progress{}, err
 	}
+	m.note(c)
 	for tries := 1; ; tries++ {
 		end, err := m.watch(c, n, who, tell)
 		switch {

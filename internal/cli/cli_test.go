@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
+	plain := strings.Join(testtool.NoOverride(t), " ")
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -41,6 +42,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Defer(func() { stopDaemon(env) })
 			env.Setenv("PARQUEUE_KEY_STORE", "file") // nobody's own keychain
+			env.Setenv("PLAIN", plain)               // begins a command that modes of files hold for
 			env.Setenv("FIXTURES", filepath.Join(testtool.Root(), "internal", "footer", "testdata"))
 			return nil
 		},

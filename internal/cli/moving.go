@@ -50,7 +50,15 @@ func (m *moving) engine(c *cobra.Command) (*transfer.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.note(c)
 	return transfer.New(server, transfer.Options{StateDir: dir, Connections: m.connections, BytesPerSecond: rate})
+}
+
+// note says what is unusual, where people and not programs read it.
+func (m *moving) note(c *cobra.Command) {
+	if !m.asJSON && m.progress != "json" {
+		noteState(c.ErrOrStderr())
+	}
 }
 
 // parseRate reads a number with a unit, of a thousand each.

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -8,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parqueue/parqueue/internal/client"
+	"github.com/parqueue/parqueue/internal/daemon"
 	"github.com/parqueue/parqueue/internal/fault"
 	"github.com/parqueue/parqueue/internal/keychain"
 	"github.com/parqueue/parqueue/internal/profile"
@@ -105,11 +108,39 @@ func (s *session) client() (*client.Client, error) {
 	return client.New(client.Config{URL: who.URL, Key: who.Key, AllowHTTP: who.AllowHTTP})
 }
 
-// stateDir is where transfers are remembered.
+// stateDir is where transfers are remembered: where PARQUEUE_STATE_DIR says, else
+// in a folder of the user's own, or in one for short-lived things where that can't
+// be written to, as in a home that is read-only.
 func stateDir() (string, error) {
 	if dir := os.Getenv(envState); dir != "" {
 		return dir, nil
 	}
+	dir, err := usualStateDir()
+	if err == nil && mayBeMade(dir) {
+		return dir, nil
+	}
+	if instead, failed := daemon.ShortLived("state"); failed == nil {
+		return instead, nil
+	}
+	return dir, err
+}
+
+// noteState says where transfers are remembered when that is no usual place.
+func noteState(w io.Writer) {
+	if os.Getenv(envState) != "" {
+		return
+	}
+	dir, err := stateDir()
+	if usual, failed := usualStateDir(); err == nil && dir != usual {
+		where := usual
+		if failed != nil {
+			where = "a home folder, of which there is none,"
+		}
+		fmt.Fprintf(w, "note: What transfers have to remember is in %s: %s can't be written to. %s names another folder.\n", dir, where, envState)
+	}
+}
+
+func usualStateDir() (string, error) {
 	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "parqueue"), nil
 	}

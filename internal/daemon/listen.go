@@ -97,12 +97,18 @@ func bind(ctx context.Context, path string) (net.Listener, error) {
 	return &ownListener{listener}, nil
 }
 
-// shortFolder makes a folder whose path is short: in the session's runtime folder,
-// or in the one for temporary files, under a name that nobody else's state has. One
-// that somebody else has made there is not used.
+// shortFolder makes a folder whose path is short, under a name that nobody else's
+// state has.
 func shortFolder(stateDir string) (string, error) {
 	sum := sha256.Sum256([]byte(stateDir))
-	name := fmt.Sprintf("parqueue-%d-%s", os.Getuid(), hex.EncodeToString(sum[:6]))
+	return ShortLived(hex.EncodeToString(sum[:6]))
+}
+
+// ShortLived makes a private folder for one use, whose path is short: in the
+// session's runtime folder, or in the one for temporary files. One that somebody
+// else has made there is not used.
+func ShortLived(use string) (string, error) {
+	name := fmt.Sprintf("parqueue-%d-%s", os.Getuid(), use)
 	var failed error
 	for _, base := range []string{os.Getenv("XDG_RUNTIME_DIR"), os.TempDir(), "/tmp"} {
 		dir := filepath.Join(base, name)

@@ -206,6 +206,12 @@ func (s Store) unusable(why string, cause error) error {
 	return fault.Newf(fault.CodeInvalidRequest, "Make it right or move it away, then sign in again with `parqueue auth login`.", "%s, which holds who is signed in, %s.", s.Path, why).Because(cause)
 }
 
+func (s Store) unwritable(cause error) error {
+	return fault.Newf(fault.CodeInvalidRequest,
+		"Make its folder writable, or name another one with PARQUEUE_CONFIG_DIR; PARQUEUE_URL and PARQUEUE_API_KEY sign in without a file.",
+		"%s, which is to hold who is signed in, can't be written.", s.Path).Because(cause)
+}
+
 // write replaces the file in one step.
 func (s Store) write(c content) error {
 	text, err := json.MarshalIndent(c, "", "  ")
@@ -213,11 +219,11 @@ func (s Store) write(c content) error {
 		return fmt.Errorf("encoding the profiles: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(s.Path), 0o700); err != nil {
-		return s.unusable("can't be written", err)
+		return s.unwritable(err)
 	}
 	f, err := os.CreateTemp(filepath.Dir(s.Path), ".new-*") // made with mode 0600
 	if err != nil {
-		return s.unusable("can't be written", err)
+		return s.unwritable(err)
 	}
 	defer os.Remove(f.Name()) // fails once it is renamed
 	_, err = f.Write(append(text, '\n'))
@@ -225,7 +231,7 @@ func (s Store) write(c content) error {
 		err = os.Rename(f.Name(), s.Path)
 	}
 	if err != nil {
-		return s.unusable("can't be written", err)
+		return s.unwritable(err)
 	}
 	return nil
 }

@@ -1,7 +1,7 @@
 // Package testtool finds the programs of others that the tests run: Parquet
 // writers, clients, emulators. `make test-tools` installs them all under
 // .cache; a test whose tool is missing fails and says so, it is never skipped.
-// What no package brings, the right to mount a disk, is found here as well.
+// What no package brings, such as the right to mount a disk, is found here as well.
 package testtool
 
 import (
@@ -67,13 +67,45 @@ func SmallDisk(t testing.TB, dir string, bytes int64) []string {
 	mount := fmt.Sprintf(`mount -t tmpfs -o size=%d tmpfs "$0" && exec "$@"`, bytes)
 	command = append(command, "sh", "-c", mount, dir)
 	if out, err := exec.Command(command[0], append(command[1:], "true")...).CombinedOutput(); err != nil {
-		give := t.Skipf
-		if os.Getenv("CI") != "" {
-			give = t.Fatalf
-		}
-		give("a small disk cannot be mounted here, so a full one is not tried: %v: %s", err, out)
+		missing(t, "a small disk cannot be mounted here, so a full one is not tried: %v: %s", err, out)
 	}
 	return command
+}
+
+// NoOverride is a command that runs its further arguments without the right to
+// read and write what a file's mode forbids, which root has: a test of files that
+// can't be read is one for root as well. Where that right can't be given up, the
+// test says so and is skipped; in CI it fails.
+func NoOverride(t testing.TB) []string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return []string{"env"}
+	}
+	command := []string{"setpriv", "--bounding-set=-dac_override,-dac_read_search"}
+	if out, err := exec.Command(command[0], append(command[1:], "true")...).CombinedOutput(); err != nil {
+		missing(t, "root's right to read every file can't be given up here: %v: %s", err, out)
+	}
+	return command
+}
+
+// Program is one of the system's own that a test needs, such as tmux. Where it is
+// not there the test says so and is skipped; in CI it fails.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		missing(t, "%v: .ci/run installs it", err)
+	}
+	return path
+}
+
+// missing ends a test for which a machine lacks something.
+func missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
 }
 
 func installed(t testing.TB, path ...string) string {
