@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parqueue/parqueue/internal/client"
 	"github.com/parqueue/parqueue/internal/daemon"
 	"github.com/parqueue/parqueue/internal/freeport"
 	"github.com/parqueue/parqueue/internal/testtool"
@@ -215,27 +216,87 @@ func TestCancelledTransfersLeaveNothing(t *testing.T) {
 	}
 }
 
-// A disk that gets full is said to be, shows nothing half-done, and the download
-// goes on when there is room.
+// A disk that gets full is said to be, shows nothing half-done, and the same command
+// goes on when there is room: with the daemon and without it.
 func TestDownloadToAFullDisk(t *testing.T) {
 	t.Parallel()
-	m := newMachine(t)
-	m.files("in", 2, 30)
-	m.must("datasets", "upload", m.dataset, "in")
-	small := filepath.Join(m.dir, "small")
-	if err := os.Mkdir(small, 0o755); err != nil {
-		t.Fatal(err)
+	for name, machineOf := range withAndWithoutDaemon {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := machineOf(t)
+			m.files("in", 2, 30)
+			m.must("datasets", "upload", m.dataset, "in", "--no-daemon")
+			small := m.folder("small")
+			out := m.onSmallDisk(small, 12*mib, `parqueue datasets download "$ID" --to "$SMALL"; echo "code $?"; ls "$SMALL"`)
+			if !strings.Contains(out, "error: ") || !strings.Contains(out, "no room left") || !strings.Contains(out, "hint: ") || !strings.Contains(out, "code 1\n") {
+				t.Fatal(out)
+			}
+			if strings.Contains(out, "\n1.parquet") || strings.Contains(out, "_order.json") {
+				t.Errorf("half-done is shown as done: %s", out)
+			}
+			m.must("datasets", "download", m.dataset, "--to", small)
+		})
 	}
-	args := append(testtool.SmallDisk(t, small, 12*mib), "sh", "-c",
-		`parqueue datasets download "$0" --to "$1"; echo "code $?"; ls "$1"`, m.dataset, small)
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = m.env
+}
+
+// Where what a transfer has to remember finds no room, nothing is sent, or what was
+// sent is a prefix; and the same command goes on when there is room.
+func TestStateOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	for name, machineOf := range withAndWithoutDaemon {
+		for room, script := range map[string]string{
+			"none": `head -c 1M /dev/zero >"$SMALL/full" 2>/dev/null; UP; rm "$SMALL/full"; COUNT; UP`,
+			"some": `{ UP --limit-rate 300k; } & until ls "$SMALL"/transfers/*.jsonl; do sleep 0.05; done >/dev/null 2>&1
+				sleep 1; head -c 1M /dev/zero >"$SMALL/full" 2>/dev/null; wait $!; rm "$SMALL/full"; COUNT; UP`,
+		} {
+			t.Run(name+" "+room, func(t *testing.T) {
+				t.Parallel()
+				m := machineOf(t)
+				m.files("in", make([]int64, 150)...)
+				small := m.folder("small")
+				m.env = append(m.env, "PARQUEUE_STATE_DIR="+small)
+				script = strings.NewReplacer("UP --limit-rate 300k", `parqueue datasets upload "$ID" in --limit-rate 300k; echo "code $?"`,
+					"UP", `parqueue datasets upload "$ID" in; echo "code $?"`,
+					"COUNT", `echo "has $(parqueue datasets show "$ID" --json | grep -o '"file_count": [0-9]*')"`).Replace(script)
+				out := m.onSmallDisk(small, 256<<10, script)
+				codes := strings.Count(out, "code 1\n")
+				if codes != 1 || !strings.Contains(out, "code 0\n") || !strings.Contains(out, "no room left") || !strings.Contains(out, "hint: ") {
+					t.Error(out)
+				}
+				if room == "none" && !strings.Contains(out, `has "file_count": 0`+"\n") {
+					t.Errorf("something was sent: %s", out)
+				}
+				if files := decoded[struct{ Files []client.File }](m, "datasets", "files", m.dataset).Files; len(files) != 150 || files[149].Name != "149.parquet" {
+					t.Errorf("%d files", len(files))
+				}
+			})
+		}
+	}
+}
+
+// withAndWithoutDaemon are the two ways that a command line works.
+var withAndWithoutDaemon = map[string]func(*testing.T) *machine{"daemon": newDaemonMachine, "no daemon": newMachine}
+
+// folder makes a folder.
+func (m *machine) folder(name string) string {
+	m.t.Helper()
+	path := filepath.Join(m.dir, name)
+	if err := os.Mkdir(path, 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	return path
+}
+
+// onSmallDisk runs a script that has a small disk in a folder, $SMALL. A daemon
+// that it starts has the disk as well, and ends with it.
+func (m *machine) onSmallDisk(dir string, bytes int64, script string) string {
+	m.t.Helper()
+	args := append(testtool.SmallDisk(m.t, dir, bytes), "sh", "-c", script+`; parqueue daemon stop`)
+	cmd := exec.CommandContext(m.t.Context(), args[0], args[1:]...)
+	cmd.Dir, cmd.Env = m.dir, append(m.env, "ID="+m.dataset, "SMALL="+dir)
 	out, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("error: ")) || !bytes.Contains(out, []byte("no room left")) || !bytes.Contains(out, []byte("code 1")) {
-		t.Fatalf("%v: %s", err, out)
+	if err != nil {
+		m.t.Fatalf("%v: %s", err, out)
 	}
-	if bytes.Contains(out, []byte("\n1.parquet")) || bytes.Contains(out, []byte("_order.json")) {
-		t.Errorf("half-done is shown as done: %s", out)
-	}
-	m.must("datasets", "download", m.dataset, "--to", small)
+	return string(out)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/parqueue/parqueue/internal/fault"
+	"github.com/parqueue/parqueue/internal/transfer"
 )
 
 // record is what a daemon remembers of a transfer through its own end: a file
@@ -179,6 +180,10 @@ func (r *record) assetID() string {
 }
 
 func errState(dir string, cause error) error {
+	if transfer.Full(cause) {
+		return fault.Newf(fault.CodeStorageFull, "Free some space, or name another folder with PARQUEUE_STATE_DIR, and run the same command again.",
+			"There is no room left for what the transfer daemon has to remember in %s.", dir).Because(cause)
+	}
 	return fault.Newf(fault.CodeInvalidRequest, "Make the folder writable, or name another one with PARQUEUE_STATE_DIR.",
 		"What the transfer daemon has to remember can't be kept in %s.", dir).Because(cause)
 }

@@ -145,7 +145,7 @@ func (s Starting) start(ctx context.Context) (*Client, Status, error) {
 }
 
 // await waits for the daemon that was started, or for one that was quicker.
-func (s Starting) await(ctx context.Context, said io.ReadSeeker, ended chan error) (*Client, Status, error) {
+func (s Starting) await(ctx context.Context, said io.ReadWriteSeeker, ended chan error) (*Client, Status, error) {
 	var failed error
 	for deadline := time.Now().Add(startTime); time.Now().Before(deadline); {
 		c, status, err := Find(ctx, s.StateDir)
@@ -154,7 +154,7 @@ func (s Starting) await(ctx context.Context, said io.ReadSeeker, ended chan erro
 		}
 		select {
 		case failed = <-ended:
-			if failed = whyEnded(said, failed); !fault.Is(failed, fault.CodeConflict) {
+			if failed = s.whyEnded(said, failed); !fault.Is(failed, fault.CodeConflict) {
 				return nil, status, failed
 			}
 			ended = nil // another daemon has the lock, and will answer
@@ -168,7 +168,7 @@ func (s Starting) await(ctx context.Context, said io.ReadSeeker, ended chan erro
 }
 
 // whyEnded reads the error that a daemon ended with, as JSON, from what it said.
-func whyEnded(said io.ReadSeeker, err error) error {
+func (s Starting) whyEnded(said io.ReadWriteSeeker, err error) error {
 	if _, failed := said.Seek(0, io.SeekStart); failed != nil {
 		return errStart(err)
 	}
@@ -176,6 +176,11 @@ func whyEnded(said io.ReadSeeker, err error) error {
 	text = bytes.TrimSpace(text)
 	if len(text) > 0 && text[0] == '{' {
 		return Fault(text)
+	}
+	if len(text) == 0 { // or there is no room to say it
+		if _, failed := said.Write([]byte("{}\n")); failed != nil {
+			return errState(Folder(s.StateDir), failed)
+		}
 	}
 	return errStart(fmt.Errorf("%w: %.500s", errors.Join(err, errors.New("it ended")), text))
 }
