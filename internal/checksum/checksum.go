@@ -37,10 +37,11 @@ func (s Sum) String() string {
 	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, s.CRC))
 }
 
-// Of reads r to its end.
-func Of(r io.Reader) (Sum, error) {
+// Of reads r to its end. size is about what it has: what is small needs no large
+// buffer, and there may be a hundred thousand of it.
+func Of(r io.Reader, size int64) (Sum, error) {
 	var s Sum
-	_, err := io.CopyBuffer(&s, struct{ io.Reader }{r}, make([]byte, 256<<10))
+	_, err := io.CopyBuffer(&s, struct{ io.Reader }{r}, make([]byte, min(max(size, 1)+1, 256<<10)))
 	return s, err
 }
 

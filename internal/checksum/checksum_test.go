@@ -53,7 +53,7 @@ func TestJoinOfLargeParts(t *testing.T) {
 
 func TestOf(t *testing.T) {
 	content := bytes.Repeat([]byte("Parquet, in order. "), 50_000)
-	sum, err := checksum.Of(bytes.NewReader(content))
+	sum, err := checksum.Of(bytes.NewReader(content), int64(len(content)))
 	if err != nil || sum.String() != reference(content) || sum.Bytes != int64(len(content)) {
 		t.Errorf("got %v, %d bytes, %v", sum, sum.Bytes, err)
 	}

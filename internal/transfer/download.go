@@ -171,6 +171,9 @@ func missing(ctx context.Context, root *os.Root, folder string, files []client.F
 			problems = append(problems, Problem{Path: path, Code: fault.CodeFileExists, Message: "Another file with this name is there.", Hint: "Move it away, choose another folder with --to, or add --overwrite."})
 		}
 	}
+	if len(wanted) == len(files) {
+		wanted = files // one list of a hundred thousand is enough
+	}
 	return wanted, refuse(problems, len(files), "can't be downloaded")
 }
 
@@ -180,7 +183,7 @@ func sameContent(ctx context.Context, root *os.Root, f client.File) (bool, error
 		return false, err
 	}
 	defer file.Close()
-	sum, err := checksum.Of(&untilDone{ctx, file})
+	sum, err := checksum.Of(&untilDone{ctx, file}, f.SizeBytes)
 	return sum.String() == f.Checksum, err
 }
 
@@ -233,10 +236,8 @@ type fetched struct {
 // fetch downloads files that are not there.
 func (e *Engine) fetch(ctx context.Context, b batch, root *os.Root, files []client.File, tell Observer) (got fetched, err error) {
 	var bytes int64
-	ids := make(map[string]bool, len(files))
 	for _, f := range files {
 		bytes = dataset.AddUp(bytes, f.SizeBytes)
-		ids[f.ID] = true
 	}
 	takes := func(memory) bool { return true } // the folder is the transfer's
 	b.transfer.Files, b.transfer.Bytes = len(files), bytes
@@ -258,10 +259,11 @@ func (e *Engine) fetch(ctx context.Context, b batch, root *os.Root, files []clie
 		return got, errors.Join(err, journal.close())
 	}
 	got.bytes = bytes
+	for _, f := range files {
+		delete(old.chunks, f.ID)
+	}
 	for id := range old.chunks {
-		if !ids[id] {
-			_ = root.Remove(partialName(id)) // of a file that is not wanted any more
-		}
+		_ = root.Remove(partialName(id)) // of a file that is not wanted any more
 	}
 	return got, journal.remove()
 }

@@ -119,7 +119,7 @@ func (r *downloadRun) chunksOf(ctx context.Context, u *fetching) error {
 	for chunk := range u.sums {
 		size := min(chunkSize, u.SizeBytes-int64(chunk)*chunkSize)
 		if u.have[chunk] {
-			sum, err := checksum.Of(&untilDone{inGroup, io.NewSectionReader(u.partial, int64(chunk)*chunkSize, size)})
+			sum, err := checksum.Of(&untilDone{inGroup, io.NewSectionReader(u.partial, int64(chunk)*chunkSize, size)}, size)
 			if err != nil {
 				break
 			}
@@ -304,7 +304,7 @@ func (e *Engine) getFrom(ctx context.Context, url string, offset, size, whole in
 	case resp.StatusCode != wanted:
 		return 0, refusedBy(resp)
 	}
-	n, err := e.copy(ctx, w, io.LimitReader(resp.Body, size), watch)
+	n, err := e.copy(ctx, w, io.LimitReader(resp.Body, size), size, watch)
 	var write writeError
 	switch {
 	case errors.As(err, &write):
@@ -317,19 +317,28 @@ func (e *Engine) getFrom(ctx context.Context, url string, offset, size, whole in
 	return n, nil
 }
 
+// smallRange is what needs no large buffer.
+const smallRange = 32 << 10
+
 // copy copies what comes, in pieces of a buffer that is used again.
-func (e *Engine) copy(ctx context.Context, w io.Writer, r io.Reader, watch *stallWatch) (total int64, err error) {
-	buffer := e.buffers.Get().(*[]byte)
-	defer e.buffers.Put(buffer)
+func (e *Engine) copy(ctx context.Context, w io.Writer, r io.Reader, size int64, watch *stallWatch) (total int64, err error) {
+	var buffer []byte
+	if size <= smallRange {
+		buffer = make([]byte, size+1)
+	} else {
+		large := e.buffers.Get().(*[]byte)
+		defer e.buffers.Put(large)
+		buffer = *large
+	}
 	for {
-		n, err := r.Read(*buffer)
+		n, err := r.Read(buffer)
 		watch.moved()
 		if n > 0 {
 			if err := e.pace(ctx, n, watch.moved); err != nil {
 				return total, err
 			}
 			watch.moved()
-			written, err := w.Write((*buffer)[:n])
+			written, err := w.Write(buffer[:n])
 			total += int64(written)
 			if err != nil {
 				return total, writeError{err}

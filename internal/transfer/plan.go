@@ -172,7 +172,7 @@ func sameFile(ctx context.Context, f identity, there client.File) (bool, error) 
 		return false, err
 	}
 	defer file.Close()
-	sum, err := checksum.Of(&untilDone{ctx, file})
+	sum, err := checksum.Of(&untilDone{ctx, file}, f.Size)
 	return err == nil && sum.String() == there.Checksum, err
 }
 

@@ -82,7 +82,7 @@ func (r *uploadRun) readArrived(ctx context.Context, u *uploading, arrived []cli
 		if p.Number < 1 || p.Number > u.parts || p.SizeBytes != u.bytesOf(p.Number) {
 			continue
 		}
-		sum, err := checksum.Of(&untilDone{ctx, io.NewSectionReader(u.file, u.offset(p.Number), p.SizeBytes)})
+		sum, err := checksum.Of(&untilDone{ctx, io.NewSectionReader(u.file, u.offset(p.Number), p.SizeBytes)}, p.SizeBytes)
 		if err != nil {
 			return err
 		}

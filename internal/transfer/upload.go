@@ -408,7 +408,7 @@ func (r *uploadRun) another(ctx context.Context, u *uploading, err error) bool {
 // join completes an upload whose parts may have been joined before: the server
 // knows. Its checksum is computed from the whole file.
 func (r *uploadRun) join(ctx context.Context, u *uploading) error {
-	whole, err := checksum.Of(&untilDone{ctx, io.NewSectionReader(u.file, 0, u.SizeBytes)})
+	whole, err := checksum.Of(&untilDone{ctx, io.NewSectionReader(u.file, 0, u.SizeBytes)}, u.SizeBytes)
 	if err != nil {
 		return err
 	}
