@@ -117,6 +117,7 @@ bench: ## Measure what docs/benchmarks.md has figures of
 	go test -run '^$$' -bench . -benchmem ./internal/footer ./internal/lambdahttp
 	go test -run '^$$' -bench . ./internal/objectstore ./internal/dataset
 	go test -run '^$$' -bench Append -benchtime 30x -timeout 30m ./test/bench
+	go test -run '^$$' -bench Tiny -benchtime 1x -timeout 60m ./test/bench
 	go test -run '^$$' -bench List -benchtime 3x -timeout 60m ./test/bench
 	go test -run '^$$' -bench . -benchtime 40x ./test/lambda
 

@@ -147,7 +147,7 @@ func newDatasetsFiles(s *session) *cobra.Command {
 				all = append(all, f)
 			}
 			if asJSON {
-				return printJSON(c.OutOrStdout(), map[string]any{"files": all})
+				return printList(c.OutOrStdout(), "files", all, nil)
 			}
 			table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(table, "POSITION\tROWS\tSIZE\tUPLOADED\tNAME")

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -217,10 +216,4 @@ func printKeys(w io.Writer, all []keys.Key) error {
 			keyStatus(k, time.Now()), k.CreatedAt.Format(time.RFC3339), k.Name)
 	}
 	return table.Flush()
-}
-
-func printJSON(w io.Writer, value any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
 }

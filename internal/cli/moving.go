@@ -200,7 +200,9 @@ func files(n int) string {
 
 func (m *moving) printPlan(c *cobra.Command, plan *transfer.UploadPlan) error {
 	if m.asJSON {
-		return printJSON(c.OutOrStdout(), plan)
+		return printList(c.OutOrStdout(), "files", plan.Files, map[string]any{
+			"dataset_id": plan.DatasetID, "upload_count": plan.Count, "upload_bytes": plan.Bytes, "upload_rows": plan.Rows, "ignored_count": plan.Ignored,
+		})
 	}
 	table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ORDER\tACTION\tROWS\tSIZE\tNAME")
