@@ -8,10 +8,11 @@ import (
 	"io"
 	"os"
 	"time"
-	"unicode/utf8"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"golang.org/x/text/width"
 
 	"github.com/parqueue/parqueue/internal/fault"
 	"github.com/parqueue/parqueue/internal/transfer"
@@ -28,24 +29,27 @@ func (m *moving) printer(c *cobra.Command, done string) (transfer.Observer, erro
 	out := c.ErrOrStderr()
 	file, _ := out.(*os.File)
 	onTerminal := file != nil && terminal(file)
+	redraws := onTerminal && os.Getenv("TERM") != "dumb"
 	switch {
 	case m.progress == "json":
 		return (&jsonPrinter{out: out}).print, nil
-	case m.progress == "text" && !onTerminal:
-		return (&linePrinter{out: out, done: done}).print, nil
+	case (m.progress == "text" || m.progress == "auto") && redraws:
+		return (&screenPrinter{out: out, size: func() (int, int) { return sizeOf(file) }}).print, nil
 	case m.progress == "text", m.progress == "auto" && onTerminal:
-		width := func() int {
-			columns, _, err := term.GetSize(int(file.Fd()))
-			if err != nil || columns < 20 {
-				return 80
-			}
-			return columns
-		}
-		return (&screenPrinter{out: out, width: width}).print, nil
+		return (&linePrinter{out: out, done: done}).print, nil
 	case m.progress == "auto", m.progress == "none":
 		return nil, nil
 	}
 	return nil, usageError{fmt.Errorf("--progress %q is none of auto, text, json and none", m.progress), c.CommandPath()}
+}
+
+// sizeOf is how many columns and rows a terminal has, or the usual ones.
+func sizeOf(file *os.File) (columns, rows int) {
+	columns, rows, err := term.GetSize(int(file.Fd()))
+	if err != nil || columns < 1 || rows < 1 {
+		return 80, 24
+	}
+	return columns, rows
 }
 
 // jsonPrinter writes events as JSON lines, progress once a second.
@@ -92,39 +96,69 @@ func (p *linePrinter) print(e transfer.Event) {
 // files under way, and one of the whole.
 type screenPrinter struct {
 	out   io.Writer
-	width func() int
-	drawn int // lines
+	size  func() (columns, rows int)
+	drawn []int // the columns of the lines that were drawn
 }
 
 // shownFiles is how many files have a line of their own.
 const shownFiles = 5
 
 func (p *screenPrinter) print(e transfer.Event) {
+	columns, rows := p.size()
 	var b bytes.Buffer
-	if p.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", p.drawn)
+	if up := p.rowsDrawn(columns); up > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", up)
 	}
 	fmt.Fprint(&b, "\r\x1b[J") // to the end of the screen
-	p.drawn = 0
+	p.drawn = p.drawn[:0]
 	if e.Type == transfer.EventEnd {
 		_, _ = p.out.Write(b.Bytes()) // the command says what was done
 		return
 	}
-	width := p.width()
-	line := func(text string) {
-		fmt.Fprintln(&b, cut(text, width-1))
-		p.drawn++
+	for _, text := range screen(e.Progress, columns-1, rows-1) { // the cursor is below
+		fmt.Fprintln(&b, text)
+		p.drawn = append(p.drawn, columnsOf(text))
 	}
-	for i, f := range e.Active {
-		if i == shownFiles {
-			line(fmt.Sprintf("  … and %d more under way", len(e.Active)-shownFiles))
-			break
-		}
-		line(fmt.Sprintf("  %3d%%  %s of %s  %s  %s  %s", percent(f.BytesDone, f.Bytes), size(f.BytesDone), size(f.Bytes), rate(f.BytesPerSecond), left(f.SecondsLeft), f.Name))
-	}
-	line(total(e.Progress))
 	_, _ = p.out.Write(b.Bytes())
 }
+
+// rowsDrawn is how many rows the lines have now: a terminal that became narrower has
+// wrapped them.
+func (p *screenPrinter) rowsDrawn(columns int) (rows int) {
+	for _, drawn := range p.drawn {
+		rows += max(1, (drawn+columns-1)/columns)
+	}
+	return rows
+}
+
+// screen is the lines that show how far a transfer has come, with room for so many of
+// them: the whole is last, and what there is no room for is left out.
+func screen(p transfer.Progress, columns, rows int) []string {
+	var lines []string
+	shown := min(len(p.Active), shownFiles, max(0, rows-2))
+	for _, f := range p.Active[:shown] {
+		done, moves := fmt.Sprintf("  %3d%%", percent(f.BytesDone, f.Bytes)), rate(f.BytesPerSecond)+"  "+left(f.SecondsLeft)
+		text := fmt.Sprintf("%s  %s of %s  %s  %s", done, size(f.BytesDone), size(f.Bytes), moves, f.Name)
+		if columns < narrow {
+			text = fmt.Sprintf("%s  %s  %s", done, moves, f.Name)
+		}
+		lines = append(lines, cut(text, columns))
+	}
+	if more := len(p.Active) - shown; more > 0 && rows > 1 {
+		lines = append(lines, cut(fmt.Sprintf("  … and %d more under way", more), columns))
+	}
+	whole := total(p)
+	if columnsOf(whole) > columns {
+		whole = fmt.Sprintf("%3d%%  %d of %s  %s  %s", percent(p.BytesDone, p.Bytes), p.FilesDone, files(p.Files), rate(p.BytesPerSecond), left(p.SecondsLeft))
+	}
+	if columnsOf(whole) > columns {
+		whole = fmt.Sprintf("%3d%%  %d/%d  %s  %s", percent(p.BytesDone, p.Bytes), p.FilesDone, p.Files, rate(p.BytesPerSecond), left(p.SecondsLeft))
+	}
+	return append(lines, cut(whole, columns))
+}
+
+// narrow is how many columns a file's line needs for its name to be seen.
+const narrow = 70
 
 // total is how far a transfer has come, on one line.
 func total(p transfer.Progress) string {
@@ -162,10 +196,31 @@ func left(seconds float64) string {
 	return fmt.Sprintf("%d h %d min left", int(d.Hours()), int(d.Minutes())%60)
 }
 
-// cut shortens a line to a terminal's width.
-func cut(text string, width int) string {
-	if utf8.RuneCountInString(text) <= width {
+// cut shortens a line to so many columns of a terminal.
+func cut(text string, columns int) string {
+	if columnsOf(text) <= columns {
 		return text
 	}
-	return string([]rune(text)[:width-1]) + "…"
+	used := 1 // for the dots
+	for at, r := range text {
+		if used += columnsOf(string(r)); used > columns {
+			return text[:at] + "…"
+		}
+	}
+	return text
+}
+
+// columnsOf is how many columns a terminal takes for a text: two for each character
+// of Chinese, Japanese and Korean, and none for what is put on top of another one.
+func columnsOf(text string) (columns int) {
+	for _, r := range text {
+		switch kind := width.LookupRune(r).Kind(); {
+		case unicode.In(r, unicode.Mn, unicode.Me):
+		case kind == width.EastAsianWide, kind == width.EastAsianFullwidth:
+			columns += 2
+		default:
+			columns++
+		}
+	}
+	return columns
 }

@@ -12,7 +12,8 @@ import (
 // clean in the end.
 func TestScreen(t *testing.T) {
 	var out bytes.Buffer
-	p := &screenPrinter{out: &out, width: func() int { return 60 }}
+	columns, rows := 60, 24
+	p := &screenPrinter{out: &out, size: func() (int, int) { return columns, rows }}
 	e := transfer.Event{Type: transfer.EventProgress, Progress: transfer.Progress{
 		Files: 9, FilesDone: 2, Bytes: 1_000_000_000, BytesDone: 999_999_999, BytesPerSecond: 1_500_000, SecondsLeft: 3725,
 	}}
@@ -30,14 +31,31 @@ func TestScreen(t *testing.T) {
 			t.Errorf("a line has %d characters: %q", n, line)
 		}
 	}
-	const whole = " 99%  1.0 GB of 1.0 GB  2 of 9 files  1.5 MB/s  1 h 2 min …"
+	const whole = " 99%  2 of 9 files  1.5 MB/s  1 h 2 min left"
 	if lines[6] != whole {
 		t.Errorf("the whole is %q, want %q", lines[6], whole)
 	}
 	out.Reset()
+	columns, rows = 30, 4 // the lines of files are wrapped now, and have two rows
+	p.print(e)
+	if want := "\x1b[13A\r\x1b[J   50%  -  time left unknown…\n  … and 6 more under way\n 99%  2/9  1.5 MB/s  1 h 2 m…\n"; out.String() != want {
+		t.Errorf("drew %q, not %q", out.String(), want)
+	}
+	out.Reset()
 	p.print(transfer.Event{Type: transfer.EventEnd})
-	if out.String() != "\x1b[7A\r\x1b[J" {
+	if out.String() != "\x1b[3A\r\x1b[J" {
 		t.Errorf("in the end it wrote %q", out.String())
+	}
+}
+
+// A line is cut where a terminal has no more columns, which are not characters.
+func TestCut(t *testing.T) {
+	for text, want := range map[string]string{
+		"part-1.parquet": "part-1…", "part-10": "part-10", "日本語.pq": "日本語…", "日本": "日本", "e\u0301te\u0301.pq": "e\u0301te\u0301.pq", "日a本語": "日a本語",
+	} {
+		if got := cut(text, 7); got != want {
+			t.Errorf("%q is cut to %q, want %q", text, got, want)
+		}
 	}
 }
 
