@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/parqueue/parqueue/internal/client"
 	"github.com/parqueue/parqueue/internal/daemon"
 	"github.com/parqueue/parqueue/internal/transfer"
 )
@@ -484,57 +483,5 @@ func TestDaemonIsDetached(t *testing.T) {
 		if err != nil || strings.HasPrefix(to, "pipe:") || strings.HasPrefix(to, "/dev/pts") {
 			t.Errorf("file %d is %s, %v", fd, to, err)
 		}
-	}
-}
-
-// A key that is revoked in the middle ends an upload with what to do.
-func TestRevokedMidTransfer(t *testing.T) {
-	t.Parallel()
-	m := newDaemonMachine(t)
-	m.files("in", 60, 60)
-	made := decoded[struct {
-		ID  string `json:"key_id"`
-		Key string `json:"key"`
-	}](m, "keys", "create", "--data", "data")
-	m.env = append(m.env, "PARQUEUE_API_KEY="+made.Key)
-	w := m.watch(slowly("datasets", "upload", m.dataset, "in")...)
-	w.moved(10 * mib)
-	m.must("keys", "revoke", made.ID, "--data", "data")
-	code, _ := w.end()
-	if text := w.errors.String(); code != 4 || !strings.Contains(text, "error: ") || !strings.Contains(text, "hint: ") {
-		t.Errorf("exit code %d: %s", code, text)
-	}
-	m.env = append(m.env, "PARQUEUE_API_KEY="+m.key)
-	m.must("datasets", "upload", m.dataset, "in")
-	m.wantBack("in", 2)
-}
-
-// A file that changes while it is sent, or goes, is not appended, nor is any behind
-// it; the error names it.
-func TestChangedMidTransfer(t *testing.T) {
-	t.Parallel()
-	for name, change := range map[string]func(path string) error{
-		"changed": func(path string) error { return os.Chtimes(path, time.Now(), time.Now().Add(-time.Hour)) },
-		"removed": os.Remove,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			m := newDaemonMachine(t)
-			m.files("in", 5, 60, 5)
-			w := m.watch(slower("datasets", "upload", m.dataset, "in")...)
-			w.moved(20 * mib)
-			if err := change(filepath.Join(m.dir, "in", "1.parquet")); err != nil {
-				t.Fatal(err)
-			}
-			code, _ := w.end()
-			text := w.errors.String()
-			if code != 1 || !strings.Contains(text, "1.parquet") || !strings.Contains(text, name) || !strings.Contains(text, "hint: ") {
-				t.Errorf("exit code %d: %s", code, text)
-			}
-			files := decoded[struct{ Files []client.File }](m, "datasets", "files", m.dataset).Files
-			if len(files) > 1 || len(files) == 1 && files[0].Name != "0.parquet" {
-				t.Errorf("the dataset has %+v", files)
-			}
-		})
 	}
 }
