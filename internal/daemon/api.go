@@ -124,7 +124,13 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	_, _ = w.Write(b.Bytes()) // the client has gone
 }
 
+// writeError answers with an error, but for that of a request which ended with its
+// client or with the daemon: its connection is closed, as by a daemon that was
+// killed, so that clients start the next one and ask that.
 func writeError(w http.ResponseWriter, err error) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, errStopping) {
+		panic(http.ErrAbortHandler)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(statusOf(fault.CodeOf(err)))
 	_, _ = w.Write(append(errorBody(err), '\n')) // the client has gone

@@ -5,14 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/parqueue/parqueue/internal/client"
 	"github.com/parqueue/parqueue/internal/fault"
 	"github.com/parqueue/parqueue/internal/transfer"
 )
@@ -44,6 +47,35 @@ func TestIdleDaemonEnds(t *testing.T) {
 	}
 	if took := time.Since(began); took < time.Second {
 		t.Errorf("it ended after %v, before its transfer", took)
+	}
+}
+
+// A request that is under way when the daemon stops gets no answer, and no error that
+// would be taken for one.
+func TestRequestsOfADaemonThatStops(t *testing.T) {
+	arrived := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // or the end of the connection is not noticed
+		close(arrived)
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	r := newRunning(t, Config{Identify: func(string) (client.Config, error) { return client.Config{URL: server.URL, Key: shared.key}, nil }})
+	answered := make(chan error, 1)
+	go func() {
+		resp, err := r.client.send(context.Background(), http.MethodPost, "/v1/api/list-datasets", Protocol, map[string]any{})
+		if err == nil {
+			err = fmt.Errorf("answered %s", resp.Status)
+			_ = resp.Body.Close()
+		}
+		answered <- err
+	}()
+	<-arrived
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	if err := <-answered; !fault.Is(err, fault.CodeUnavailable) {
+		t.Errorf("the request ended with %v", err)
 	}
 }
 
