@@ -47,13 +47,9 @@ type UploadView struct {
 }
 
 // operation names a new upload as a request, with all that the caller says of it but
-// for the footer.
+// for the footer, and for what the caller can do.
 func (n NewUpload) operation(name string, more ...string) []string {
-	all := append([]string{name, n.DatasetID, n.FileName, strconv.FormatInt(n.SizeBytes, 10), n.Checksum, strconv.FormatInt(n.PartSize, 10)}, more...)
-	if n.SinglePut {
-		all = append(all, "single put")
-	}
-	return all
+	return append([]string{name, n.DatasetID, n.FileName, strconv.FormatInt(n.SizeBytes, 10), n.Checksum, strconv.FormatInt(n.PartSize, 10)}, more...)
 }
 
 // CreateUpload begins a large file: it checks what can be known before any byte
