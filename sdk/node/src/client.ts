@@ -236,7 +236,7 @@ export class Client {
         run.meter.files = 1
         run.meter.bytes = content.size
         run.meter.fileName = fileName
-        const request = defined({ file_name: fileName, size_bytes: content.size, part_size: partSizeOf(content.size, options.partSize) })
+        const request = defined({ file_name: fileName, size_bytes: content.size, part_size: partSizeOf(content.size, options.partSize), single_put: true })
         const row = await sendFile(this.#core.engine, run, {
           content,
           uploadId: options.uploadId,

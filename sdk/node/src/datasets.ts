@@ -362,7 +362,7 @@ class DatasetUploading {
       uploadId,
       begun: (id) => this.options.onUpload?.({ fileName: item.name, uploadId: id }),
       create: async (idempotencyKey) => await uploads.create(this.datasetId, {
-        fileName: item.name, sizeBytes: content.size, partSize: partSizeOf(content.size, this.options.partSize),
+        fileName: item.name, sizeBytes: content.size, partSize: partSizeOf(content.size, this.options.partSize), singlePut: true,
       }, { idempotencyKey, signal: run.signal }),
       complete: async (id, checksum) => await uploads.complete(id, { checksum, signal: run.signal }),
     })

@@ -27,10 +27,13 @@ class StoreStatus extends Error {
 export class Store {
   readonly #agents = { 'http:': new http.Agent({ keepAlive: true }), 'https:': new https.Agent({ keepAlive: true }) }
 
-  /** Sends the bytes of a part, once, and returns their sum. moved hears how many went. Errors that may pass are marked by Again. */
-  async put(url: string, bytes: Bytes, length: number, signal: AbortSignal, moved: (bytes: number) => void): Promise<Checksum> {
+  /**
+   * Sends the bytes of a part, once, and returns their sum; undefined if it is there already, where headers with a condition were given. moved
+   * hears how many went. Errors that may pass are marked by Again.
+   */
+  async put({ url, headers }: { url: string, headers?: Record<string, string> | undefined }, bytes: Bytes, length: number, signal: AbortSignal, moved: (bytes: number) => void): Promise<Checksum | undefined> {
     const sum = new Checksum()
-    const request = this.#request(url, { method: 'PUT', headers: { 'content-length': length }, signal })
+    const request = this.#request(url, { method: 'PUT', headers: { ...headers, 'content-length': length }, signal })
     request.setTimeout(stallTime, () => request.destroy(new Error('the connection stood still')))
     const answered = answerTo(request)
     let over = false // it is answered, or failed, perhaps before all bytes went
@@ -45,6 +48,11 @@ export class Store {
       }
       if (!over) request.end()
       const { status, text } = await answered
+      if (status === 412 && headers !== undefined) {
+        request.destroy()
+        moved(-sum.bytes)
+        return undefined
+      }
       if (status !== 200) throw refusal(status, text)
       if (sum.bytes !== length) throw new Again(carrying(new Error('the store answered before it had all bytes')))
       return sum

@@ -55,21 +55,28 @@ export interface Sending {
 /** Uploads one file, and answers what completing it did. */
 export async function sendFile(engine: Engine, run: Run, sending: Sending): Promise<Upload> {
   const upload = await FileUpload.begin(engine, run, sending)
+  let again = sending
   try {
     return await upload.run()
   } catch (error) {
-    if (sending.uploadId === undefined || !sending.content.anyOrder || !(error instanceof ParqueueError) || error.code !== 'upload_closed') throw error
+    if (!sending.content.anyOrder || !(error instanceof ParqueueError)) throw error
+    if (error.code === 'checksum_mismatch' && upload.single) { // what went as one is not replaced
+      await engine.uploads.abort(upload.uploadId, { signal: run.signal }).catch(() => undefined) // or it ends by itself
+      again = { ...sending, uploadId: undefined }
+    } else if (error.code !== 'upload_closed' || sending.uploadId === undefined) throw error
   }
-  // An earlier call's last request may have completed it just now, while its answer was not waited for.
+  // Otherwise an earlier call's last request may have completed it just now, while its answer was not waited for.
   upload.forget()
-  return await (await FileUpload.begin(engine, run, sending)).run()
+  return await (await FileUpload.begin(engine, run, again)).run()
 }
 
 class FileUpload {
   readonly #sums: (Checksum | undefined)[]
   readonly #arrived = new Set<number>()
   readonly #resumed = new Set<number>() // of those that arrived, what another run sent
-  readonly #urls = new Map<number, { url: string, until: number }>()
+  readonly #urls = new Map<number, { url: string, headers: Record<string, string> | undefined, until: number }>()
+  readonly #there = new Set<number>() // that the server said have arrived when it was asked again
+  #anew = false // what has arrived is not to be trusted
   #asking: Promise<void> = Promise.resolve()
 
   private constructor(private readonly engine: Engine, private readonly flow: Run, private readonly sending: Sending, private readonly row: Upload) {
@@ -101,6 +108,15 @@ class FileUpload {
     return upload
   }
 
+  get uploadId(): string {
+    return this.row.uploadId
+  }
+
+  /** Whether the file goes as one. */
+  get single(): boolean {
+    return this.row.partUrls?.some((part) => part.headers !== undefined) ?? false
+  }
+
   /** Takes what was done off the progress again. */
   forget(): void {
     for (const sum of this.#sums) this.flow.meter.have(-(sum?.bytes ?? 0))
@@ -125,12 +141,13 @@ class FileUpload {
       this.flow.meter.have(-this.#bytesOf(part))
     }
     this.#resumed.clear()
+    this.#anew = true
     await this.#sendParts()
     return await complete(this.row.uploadId, sum)
   }
 
   #mayRepair(error: unknown): boolean {
-    return error instanceof ParqueueError && error.code === 'checksum_mismatch' && this.#resumed.size > 0 && this.sending.content.anyOrder
+    return error instanceof ParqueueError && error.code === 'checksum_mismatch' && !this.single && this.#resumed.size > 0 && this.sending.content.anyOrder
   }
 
   #whole(): string {
@@ -168,22 +185,26 @@ class FileUpload {
 
   async #part(part: number, bytes: Bytes, signal: AbortSignal): Promise<void> {
     const { meter } = this.flow
-    if (this.#arrived.has(part) || this.row.state !== 'open') {
+    const read = async (): Promise<Checksum> => {
       const sum = new Checksum()
       for await (const chunk of bytes()) {
         signal.throwIfAborted()
         sum.update(chunk)
       }
-      this.#sums[part - 1] = sum
       meter.have(sum.bytes)
+      return sum
+    }
+    if (this.#arrived.has(part) || this.row.state !== 'open') {
+      this.#sums[part - 1] = await read()
       return
     }
     this.#sums[part - 1] = await retrying(this.engine.retry, signal, async () => {
-      const url = await this.#url(part, signal)
+      const to = await this.#url(part, signal)
+      if (this.#there.has(part) && !this.#anew) return await read() // the answer to an earlier try was lost
       try {
-        return await this.engine.store.put(url, bytes, this.#bytesOf(part), signal, (n) => meter.moved(n))
+        return await this.engine.store.put(to, bytes, this.#bytesOf(part), signal, (n) => meter.moved(n)) ?? await read()
       } catch (error) {
-        if (error instanceof Again) this.#urls.delete(part) // its time may be over
+        if (error instanceof Again) this.#urls.delete(part) // its time may be over, or it took the part
         throw error
       }
     })
@@ -207,17 +228,17 @@ class FileUpload {
 
   #keepUrls(row: Upload): void {
     const until = Date.now() + urlsFor
-    for (const { partNumber: part, url } of row.partUrls ?? []) this.#urls.set(part, { url, until })
+    for (const { partNumber: part, url, headers } of row.partUrls ?? []) this.#urls.set(part, { url, headers, until })
   }
 
   /** The URL of a part. Of many parts that need new ones, one asks for a hundred. */
-  async #url(part: number, signal: AbortSignal): Promise<string> {
-    const known = (): string | undefined => {
+  async #url(part: number, signal: AbortSignal): Promise<{ url: string, headers: Record<string, string> | undefined }> {
+    const known = (): { url: string, headers: Record<string, string> | undefined } | undefined => {
       const kept = this.#urls.get(part)
-      return kept && kept.until > Date.now() ? kept.url : undefined
+      return kept && kept.until > Date.now() ? kept : undefined
     }
-    for (let url = known(); ; url = known()) {
-      if (url !== undefined) return url
+    for (let to = known(); ; to = known()) {
+      if (to !== undefined) return to
       const before = this.#asking
       await abortable(before.catch(() => undefined), signal)
       if (this.#asking === before && known() === undefined) {
@@ -231,6 +252,9 @@ class FileUpload {
   async #ask(part: number, signal: AbortSignal): Promise<void> {
     const row = await this.engine.uploads.get(this.row.uploadId, { partsFrom: part, limit: partsAsked, signal })
     this.#keepUrls(row)
+    for (const { partNumber, sizeBytes } of row.parts ?? []) {
+      if (sizeBytes === this.#bytesOf(partNumber)) this.#there.add(partNumber)
+    }
     if (row.state !== 'open' || !this.#urls.has(part)) {
       throw new ParqueueError('upload_closed', 'The upload was closed meanwhile.', { hint: 'Upload the file again.', details: { state: row.state } })
     }

@@ -32,6 +32,8 @@ export interface PartUrl {
   offset: number
   sizeBytes: number
   url: string
+  /** All of which have to be sent with it. There are some if the file goes as one. */
+  headers?: Record<string, string>
 }
 
 /** What is to be uploaded to a dataset. */
@@ -40,6 +42,8 @@ export interface NewUpload {
   sizeBytes: number
   /** From 5 MiB; the server chooses without it. */
   partSize?: number | undefined
+  /** Whether the headers of a PartUrl will be sent: a file of one part may go as one then, and is refused with 412 the second time. */
+  singlePut?: boolean | undefined
 }
 
 /** Uploads step by step, for those who carry the parts in their own way; `datasets.upload` does all of this. */
@@ -52,8 +56,8 @@ export class Uploads {
   }
 
   /** Begins a file. Under the same key it is the same upload, however often it is called. */
-  async create(datasetId: string, { fileName, sizeBytes, partSize }: NewUpload, { idempotencyKey = newKey(), signal }: CallOptions & { idempotencyKey?: string | undefined } = {}): Promise<Upload> {
-    const request = defined({ dataset_id: datasetId, file_name: fileName, size_bytes: sizeBytes, part_size: partSize })
+  async create(datasetId: string, { fileName, sizeBytes, partSize, singlePut }: NewUpload, { idempotencyKey = newKey(), signal }: CallOptions & { idempotencyKey?: string | undefined } = {}): Promise<Upload> {
+    const request = defined({ dataset_id: datasetId, file_name: fileName, size_bytes: sizeBytes, part_size: partSize, single_put: singlePut })
     return uploadIn((await this.#api.call('create-upload', { request, idempotencyKey, signal })).body)
   }
 

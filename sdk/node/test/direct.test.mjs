@@ -174,6 +174,21 @@ describe('direct mode', { timeout: 60_000 }, () => {
     assert.ok(keys.length === 6 && new Set(keys).size === 1 && keys[0], String(keys))
   })
 
+  test('a file that goes as one is there once, whatever was heard of it', async (t) => {
+    const between = await proxy(t, server)
+    const client = await direct(t, between)
+    const one = readFileSync(paths['part-1'])
+    for (const [what, act, puts] of [['lost', { drop: true }, 1], ['another answer', { otherwise: 503 }, 1], ['damaged', { flip: true }, 2]]) {
+      const { datasetId } = await client.datasets.create()
+      let seen = 0
+      between.store = (request) => request.method === 'PUT' && seen++ === 0 ? act : undefined
+      await client.datasets.upload(datasetId, { source: one, fileName: 'one' })
+      assert.equal(seen, puts, what)
+      assert.ok(one.equals(await client.datasets.bytes(datasetId, 'one')), what)
+      assert.deepEqual(await names(client, datasetId), ['one'])
+    }
+  })
+
   test('URLs whose time is over are made again', async (t) => {
     const between = await proxy(t, server)
     const client = await direct(t, between)

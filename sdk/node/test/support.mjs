@@ -91,7 +91,7 @@ export async function parquet(dir, files) {
  * asked about every request, (request, how many came before), and answer undefined,
  * { status, body, headers } to answer in the server's place, { cut: bytes } to break the connection off
  * after so many bytes of the answer's body, { drop: true } to pass the request on and lose the answer,
- * { wait: promise }, or { change: (text) => text } of the API's answer.
+ * { otherwise: status } to answer it in another way, { flip: true } to damage what is stored, { wait: promise }, or { change: (text) => text } of the API's answer.
  */
 export async function proxy(t, server) {
   const state = { api: () => undefined, store: () => undefined, requests: [], stored: 0, fetched: 0, bytesPerMs: Infinity }
@@ -102,20 +102,21 @@ export async function proxy(t, server) {
     later(t, () => { s.closeAllConnections(); s.close() })
     return `http://127.0.0.1:${s.address().port}`
   }
-  const forward = (req, origin, body) => new Promise((resolve, reject) => {
+  const forward = (req, origin, body, flip = false) => new Promise((resolve, reject) => {
     const out = http.request(origin + req.url, { method: req.method, headers: { ...req.headers, host: new URL(origin).host, connection: 'close' } }, resolve)
     out.on('error', reject)
     req.on('close', () => { if (!req.complete) out.destroy() })
     if (body) out.end(body)
-    else pump(req, out, (n) => { state.stored += n })
+    else pump(req, out, (n) => { state.stored += n }, Infinity, flip)
   })
-  const pump = async (from, to, count, cut = Infinity) => {
+  const pump = async (from, to, count, cut = Infinity, flip = false) => {
     let sent = 0
     const closed = new Promise((resolve) => to.once('close', resolve))
     try {
       for await (let chunk of from) {
         chunk = chunk.subarray(0, cut - sent)
         if (state.bytesPerMs < Infinity) await new Promise((resolve) => setTimeout(resolve, chunk.length / state.bytesPerMs))
+        if (flip && sent === 0) chunk[0] ^= 1
         sent += chunk.length
         count(chunk.length)
         if (!to.write(chunk)) await Promise.race([closed, new Promise((resolve) => to.once('drain', resolve))])
@@ -144,7 +145,11 @@ export async function proxy(t, server) {
   const store = await listen(async (req, res) => {
     const act = await plan((r, n) => state.store(r, n), req, req.method, res)
     if (!act) return
-    const answer = await forward(req, storeOrigin)
+    const answer = await forward(req, storeOrigin, undefined, act.flip)
+    if (act.otherwise) {
+      answer.resume()
+      return void res.writeHead(act.otherwise).end()
+    }
     if (act.drop) return void res.destroy()
     res.writeHead(answer.statusCode, answer.headers)
     await pump(answer, res, (n) => { state.fetched += n }, act.cut)

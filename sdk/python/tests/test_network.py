@@ -29,6 +29,8 @@ class Proxy:
         self.dice = random.Random(seed)
         self.done: Counter[str] = Counter()
         self.lock = threading.Lock()
+        self.put: list[int] = []  # how long what was sent to the store was
+        self.fault_of: Callable[[str], str] = lambda _method: self.next_fault()
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,7 +38,7 @@ class Proxy:
 
             def handle_one(self) -> None:
                 self.close_connection = False
-                fault = proxy.next_fault()
+                fault = proxy.fault_of(self.command)
                 length = int(self.headers.get("Content-Length") or 0)
                 if fault == "drop":
                     return self.hang_up()
@@ -44,6 +46,10 @@ class Proxy:
                     self.rfile.read(length // 2)
                     return self.hang_up()
                 body = self.rfile.read(length)
+                if self.command == "PUT":
+                    proxy.put.append(length)
+                if fault == "damage":
+                    body = bytes([body[0] ^ 1]) + body[1:]
                 if fault in ("429", "500", "503", "html"):
                     text = b"<html>no</html>" if fault == "html" else b'{"message": "no"}'
                     return self.give(502 if fault == "html" else int(fault), {}, text)
@@ -54,6 +60,8 @@ class Proxy:
                     answer = proxy.forward(self.command, self.path, dict(self.headers), body)
                 if fault == "lose the answer":
                     return self.hang_up()
+                if fault == "answer otherwise":
+                    return self.give(503, {}, b"")
                 if fault == "shorten" and answer[0] < 300:
                     answer = (*answer[:2], answer[2][: len(answer[2]) // 2])
                 return self.give(*answer, cut=fault == "cut the answer")
@@ -132,3 +140,20 @@ def test_everything_arrives_in_order(server: Server, proxy: Proxy, table_file: C
     assert table.num_rows == sum(range(1, 26)) + 20
     assert sent >= big.stat().st_size
     assert set(proxy.done) == {"none", *FAULTS}, "each fault was met"
+
+
+@pytest.mark.parametrize(
+    ("fault", "more"),
+    [("lose the answer", 0), ("answer otherwise", 0), ("repeat", 0), ("damage", 1)],  # it is asked about, refused, or begun anew
+)
+def test_a_file_that_goes_as_one(
+    server: Server, proxy: Proxy, table_file: Callable[..., Path], tmp_path: Path, fault: str, more: int
+) -> None:
+    path = table_file("one.parquet", 3, noise=MB)
+    proxy.fault_of = lambda method: fault if method == "PUT" and not proxy.put else "none"
+    with ParqueueClient(server.url, server.key, daemon=False, retry=Retry(0.01, 0.05, 30)) as client:
+        dataset = client.datasets.create()
+        client.datasets.upload(dataset, path)
+        assert proxy.put == [path.stat().st_size] * (1 + more)
+        client.datasets.download(dataset, tmp_path / "to")
+    assert (tmp_path / "to" / path.name).read_bytes() == path.read_bytes()

@@ -21,7 +21,7 @@ from ._api import Answer, Api, pages
 from ._checksum import Sum
 from ._checksum import available as checks
 from ._disk import reading
-from ._exceptions import ConflictError, ConnectionError, ParqueueError, ServerError, error_of
+from ._exceptions import ChecksumMismatchError, ConflictError, ConnectionError, ParqueueError, ServerError, error_of
 from ._http import Lanes, exchange, read_at_most
 from ._models import DatasetUploadResult
 from ._progress import Meter, Tell
@@ -58,6 +58,7 @@ class _Part:
     offset: int
     size: int
     url: str
+    headers: dict[str, str]  # to be sent with it; there are some if the file goes as one
     since: float
 
 
@@ -74,10 +75,13 @@ class Sending:
     upload_id: str = ""
     result: Answer = field(default_factory=lambda: Answer({}, {}))
     _urls: dict[int, _Part] = field(default_factory=dict)
+    _there: set[int] = field(default_factory=set)  # parts that the server said have arrived when it was asked again
+    _single: bool = False  # the file goes as one
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def send(self, complete: Mapping[str, Any]) -> Answer:
         """Send what is missing of the file and complete the upload. Raises the errors of create- and complete-upload."""
+        damaged = False
         for attempt in range(_TRIES):
             try:
                 return await self._round(attempt, complete)
@@ -85,6 +89,13 @@ class Sending:
                 # Of another run with the same file, or somebody aborted it: the next one is a new upload.
                 if error.code != "upload_closed" or attempt == _TRIES - 1:
                     raise
+            except ChecksumMismatchError:
+                # What went as one is not replaced: the next one is a new upload.
+                if not self._single or damaged or attempt == _TRIES - 1:
+                    raise
+                damaged = True
+                with suppress(ParqueueError):  # or it ends by itself
+                    await self.way.api.call("abort-upload", {"upload_id": self.upload_id})
         raise AssertionError("unreachable")
 
     async def _round(self, attempt: int, complete: Mapping[str, Any]) -> Answer:
@@ -94,7 +105,9 @@ class Sending:
             self.moved(self.file.size, False)
             return view
         size, count = int(view["part_size"]), int(view["part_count"])
+        self._urls, self._there = {}, set()
         self._take(view)
+        self._single = any(part.headers for part in self._urls.values())
         sums: list[Sum | None] = [None] * count
         had = 0
         if view.headers.get("Idempotency-Replayed"):
@@ -136,7 +149,7 @@ class Sending:
         footer = await asyncio.to_thread(self.file.footer) if _for_dataset(self.request) else None
         for following in range(_TRIES * 4):
             headers = key_of(self.endpoint, self.request, self.file, attempt, following)
-            request = {**self.request, "limit": _URLS_ASKED}
+            request = {**self.request, "limit": _URLS_ASKED, "single_put": True}
             if footer is not None:
                 request["footer"] = base64.b64encode(footer).decode()
             view = await self.way.api.call(self.endpoint, request, headers)
@@ -148,7 +161,7 @@ class Sending:
         now = time.monotonic()
         for p in view.get("part_urls") or ():
             number = int(p["part_number"])
-            self._urls[number] = _Part(number, int(p["offset"]), int(p["size_bytes"]), str(p["url"]), now)
+            self._urls[number] = _Part(number, int(p["offset"]), int(p["size_bytes"]), str(p["url"]), p.get("headers") or {}, now)
 
     async def _read_arrived(self, sums: list[Sum | None], size: int) -> int:
         """Take in the parts that were sent before, by reading them here: the sum is one of the file as it is now."""
@@ -186,20 +199,25 @@ class Sending:
         self.moved(self.file.size, False)
         return answer
 
-    async def _url(self, number: int) -> str:
+    async def _url(self, number: int) -> _Part | None:
+        """Give where a part goes, or None if an earlier try brought it there and was not answered."""
         async with self._lock:
             part = self._urls.get(number)
             if part is None or time.monotonic() - part.since > _URLS_FOR:
                 request = {"upload_id": self.upload_id, "parts_from": number, "limit": _URLS_ASKED}
-                self._take(await self.way.api.call("get-upload", request))
+                view = await self.way.api.call("get-upload", request)
+                self._take(view)
+                self._there |= {int(p["part_number"]) for p in view.get("parts") or ()}
                 part = self._urls.get(number)
             if part is None:
                 raise ConflictError("upload_closed", "The upload was closed meanwhile.", "Make the same call again.")
-            return part.url
+            return None if number in self._there else part
 
     async def _put(self, source: BinaryIO | Any, number: int, offset: int, length: int) -> Sum:
         """Send a part once."""
-        url = await self._url(number)
+        part = await self._url(number)
+        if part is None:
+            return await self._arrived(number, offset, length)
         total, counted = Sum(), 0
 
         async def body() -> AsyncIterator[bytes]:
@@ -213,18 +231,28 @@ class Sending:
 
         try:
             async with exchange(
-                self.way.client, "PUT", url, where=_STORE, headers={"Content-Length": str(length)}, content=body()
+                self.way.client, "PUT", part.url, where=_STORE, headers={**part.headers, "Content-Length": str(length)}, content=body()
             ) as response:
                 text = await read_at_most(response, 64 << 10, _STORE)
+            if response.status_code == 412 and part.headers:  # it is there: the answer to an earlier try was lost
+                self.moved(-counted, True)
+                counted = 0
+                return await self._arrived(number, offset, length)
             if response.status_code != 200:
                 raise refused(response.status_code, text)
             if total.size != length:
                 raise Again(ConnectionError("unavailable", f"{_STORE} answered too early.", "Make the same call again."))
         except BaseException:
-            self._urls.pop(number, None)  # it may have expired, or lead to where nobody is any more
+            self._urls.pop(number, None)  # it may have expired, or lead to where nobody is any more, or have taken the part
             self.moved(-counted, True)
             raise
         self._urls.pop(number, None)
+        return total
+
+    async def _arrived(self, number: int, offset: int, length: int) -> Sum:
+        total = await asyncio.to_thread(_sum_of, self.file.path, offset, length)
+        self._urls.pop(number, None)
+        self.moved(length, False)
         return total
 
 
