@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
 import { DaemonError, connect } from 'parqueue'
-import { binary, folder, later, parquet, proxy, quick, rejects, serve, suite } from './support.mjs'
+import { binary, folder, later, parquet, proxy, quick, rejects, revocable, serve, suite } from './support.mjs'
 
 const run = promisify(execFile)
 
@@ -135,6 +135,19 @@ await c.datasets.upload(${JSON.stringify(datasetId)}, ${JSON.stringify(paths.lar
     assert.ok(large.equals(await c.datasets.bytes(datasetId, 'large.parquet')))
     assert.equal((await c.listTransfers()).filter((row) => row.datasetId === datasetId).length, 1)
     assert.ok(between.stored <= large.length, `${between.stored} bytes were sent for ${large.length}`)
+  })
+
+  test('a key that is revoked in the middle is told, and nothing is appended', async (t) => {
+    const key = await revocable(server)
+    const between = await proxy(t, server)
+    const c = await client(t, { url: between.url, apiKey: key.apiKey })
+    const { datasetId: id } = await c.datasets.create()
+    between.api = ({ name }, before) => name === 'complete-upload' && before === 0 ? { wait: key.revoke() } : undefined
+    const error = await rejects(c.datasets.upload(id, paths.large), 'unauthorized')
+    assert.ok(error.hint)
+    const other = await client(t)
+    assert.deepEqual(await other.datasets.files(id).all(), [])
+    assert.equal((await other.datasets.upload(id, [paths.large])).uploadedCount, 1)
   })
 
   test('login is remembered by the command line, and logout forgets it', async (t) => {

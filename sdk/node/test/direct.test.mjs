@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import { ReadableStream } from 'node:stream/web'
 import { after, before, describe, test } from 'node:test'
 import { ApiError, NetworkError, ParqueueError, connect } from 'parqueue'
-import { direct, folder, later, parquet, proxy, quick, rejects, serve, suite } from './support.mjs'
+import { direct, folder, later, parquet, proxy, quick, rejects, revocable, serve, suite } from './support.mjs'
 
 const MiB = 1 << 20
 
@@ -278,6 +278,19 @@ describe('direct mode', { timeout: 60_000 }, () => {
     between.store = (_request, before) => { if (before === 0) writeFileSync(path, Buffer.concat([large, large])) }
     await rejects(client.datasets.upload(id, path), 'file_changed')
     assert.deepEqual(await names(client, id), [])
+  })
+
+  test('a key that is revoked in the middle is told, and nothing is appended', async (t) => {
+    const key = await revocable(server)
+    const between = await proxy(t, server)
+    const client = await direct(t, { ...between, apiKey: key.apiKey })
+    const id = await named(client)
+    between.api = ({ name }, before) => name === 'complete-upload' && before === 0 ? { wait: key.revoke() } : undefined
+    const error = await rejects(client.datasets.upload(id, paths.large), 'unauthorized')
+    assert.ok(error.hint)
+    const other = await direct(t, server)
+    assert.deepEqual(await names(other, id), [])
+    assert.equal((await other.datasets.upload(id, paths.large)).uploadedCount, 1)
   })
 
   test('bytes that are damaged on the way are noticed', async (t) => {

@@ -63,6 +63,13 @@ export async function serve(t, { data = join(folder(t), 'data'), listen = '127.0
   }
 }
 
+/** A key of a server, and what revokes it. */
+export async function revocable(server) {
+  const keys = async (...args) => (await run(binary, ['keys', ...args, '--data', server.data])).stdout
+  const made = JSON.parse(await keys('create', '--tenant', 'local', '--json'))
+  return { apiKey: made.key, revoke: () => keys('revoke', made.key_id) }
+}
+
 /** A client in direct mode. */
 export async function direct(t, server, options = {}) {
   const client = await connect({ mode: 'direct', url: server.url, apiKey: server.apiKey, retry: quick, ...options })

@@ -62,6 +62,16 @@ class Server:
         )
         return out.stdout.strip().splitlines()[-1].strip()
 
+    def revocable_key(self) -> tuple[str, Callable[[], None]]:
+        """A key, and what revokes it."""
+        command = [str(BINARY), "keys", "create", "--data", str(self.data), "--tenant", "local", "--json"]
+        made = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+
+        def revoke() -> None:
+            subprocess.run([BINARY, "keys", "revoke", "--data", self.data, made["key_id"]], capture_output=True, check=True)
+
+        return made["key"], revoke
+
 
 @dataclass
 class Home:

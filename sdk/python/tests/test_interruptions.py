@@ -272,6 +272,43 @@ def test_a_file_that_is_removed(client: ParqueueClient, table_file: Write) -> No
     assert client.datasets.files(dataset) == []
 
 
+@pytest.mark.usefixtures("slow")
+def test_a_key_that_is_revoked(client: ParqueueClient, server: Server, table_file: Write) -> None:
+    big = table_file("big.parquet", 64, noise=MB)
+    key, revoke = server.revocable_key()
+    revoked: list[int] = []
+
+    def watch(event: ProgressEvent) -> None:
+        if event.bytes_done > 0 and not revoked:
+            revoked.append(event.bytes_done)
+            revoke()
+
+    dataset = client.datasets.create()
+    with ParqueueClient(server.url, key, daemon=False, retry=QUICK, connections=2) as other:
+        with pytest.raises(parqueue.UnauthorizedError) as caught:
+            other.datasets.upload(dataset, big, on_progress=watch)
+        assert revoked and caught.value.hint
+    assert client.datasets.files(dataset) == []
+    assert client.datasets.upload(dataset, big).uploaded_count == 1
+
+
+def test_files_that_cannot_be_read(client: ParqueueClient, table_file: Write, tmp_path: Path) -> None:
+    """Nothing is sent, nor waited for: links that go round, a pipe, a folder of that name."""
+    dataset = client.datasets.create()
+    folder = tmp_path / "days"
+    table_file("a.parquet", folder=folder)
+    loop = folder / "b.parquet"
+    loop.symlink_to(loop)
+    with pytest.raises(parqueue.DaemonError) as caught:
+        client.datasets.upload(dataset, folder)
+    assert "b.parquet" in str(caught.value) and caught.value.hint
+    loop.unlink()
+    os.mkfifo(loop)
+    with pytest.raises(parqueue.DaemonError, match=r"b\.parquet"):
+        client.datasets.upload(dataset, loop)
+    assert client.datasets.files(dataset) == []
+
+
 def test_links(client: ParqueueClient, table_file: Write, tmp_path: Path) -> None:
     folder = tmp_path / "days"
     path = table_file("a.parquet", folder=folder)
