@@ -60,12 +60,12 @@ func TestPlanOfManyTinyFiles(t *testing.T) {
 // peakOf is the most memory that a process had, in KiB.
 func peakOf(ended *exec.Cmd) int64 { return ended.ProcessState.SysUsage().(*syscall.Rusage).Maxrss }
 
-// Some thousands of tiny files go there and back through the daemon with as many
+// More than a thousand tiny files go there and back through the daemon with as many
 // requests as they need, and in bounded memory. test/bench has more of them.
 func TestManyTinyFiles(t *testing.T) {
 	t.Parallel()
 	m := newDaemonMachine(t)
-	const many = 2000
+	const many = 1200
 	m.files("in", make([]int64, many)...)
 	asked := m.countRequests()
 

@@ -252,7 +252,8 @@ func TestStateOnAFullDisk(t *testing.T) {
 			t.Run(name+" "+room, func(t *testing.T) {
 				t.Parallel()
 				m := machineOf(t)
-				m.files("in", make([]int64, 150)...)
+				const many = 300 // more than are under way at once
+				m.files("in", make([]int64, many)...)
 				small := m.folder("small")
 				m.env = append(m.env, "PARQUEUE_STATE_DIR="+small)
 				script = strings.NewReplacer("UP --limit-rate 300k", `parqueue datasets upload "$ID" in --limit-rate 300k; echo "code $?"`,
@@ -266,7 +267,7 @@ func TestStateOnAFullDisk(t *testing.T) {
 				if room == "none" && !strings.Contains(out, `has "file_count": 0`+"\n") {
 					t.Errorf("something was sent: %s", out)
 				}
-				if files := decoded[struct{ Files []client.File }](m, "datasets", "files", m.dataset).Files; len(files) != 150 || files[149].Name != "149.parquet" {
+				if files := decoded[struct{ Files []client.File }](m, "datasets", "files", m.dataset).Files; len(files) != many || files[many-1].Name != fmt.Sprint(many-1, ".parquet") {
 					t.Errorf("%d files", len(files))
 				}
 			})
