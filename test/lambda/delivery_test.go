@@ -44,17 +44,24 @@ func (a *answer) readStream(t *testing.T, stream io.Reader) {
 // readHeader reads what comes before the body, and returns the rest.
 func (a *answer) readHeader(t *testing.T, stream io.Reader) (body io.Reader) {
 	t.Helper()
+	if err := a.decodeHeader(stream); err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+func (a *answer) decodeHeader(stream io.Reader) error {
 	const most = 16 << 10 // that API Gateway looks at for the end of the header
 	var header []byte
 	for one := make([]byte, 1); !bytes.HasSuffix(header, make([]byte, 8)); header = append(header, one...) {
 		if _, err := io.ReadFull(stream, one); err != nil || len(header) > most {
-			t.Fatalf("no header in %.500q: %v", header, err)
+			return fmt.Errorf("no header in %.500q: %w", header, err)
 		}
 	}
 	if err := json.Unmarshal(header[:len(header)-8], a); err != nil {
-		t.Fatalf("the header %q: %v", header, err)
+		return fmt.Errorf("the header %q: %w", header, err)
 	}
-	return stream
+	return nil
 }
 
 // A function that streams is given the time that API Gateway gives it, so that

@@ -189,6 +189,12 @@ func deploy(t *testing.T) (*deployment, *stores) {
 			}
 		}
 	})
+	return deployOnly(t, folders)
+}
+
+// deployOnly is deploy for some of the functions.
+func deployOnly(t *testing.T, folders []string) (*deployment, *stores) {
+	t.Helper()
 	binaries := build(t, folders)
 	s := startStores(t)
 	d := &deployment{functions: map[string]*function{}}

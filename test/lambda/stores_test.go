@@ -1,6 +1,8 @@
 package lambda_test
 
 import (
+	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -10,7 +12,27 @@ import (
 	"github.com/parqueue/parqueue/internal/keys"
 )
 
-func TestMain(m *testing.M) { embeddeds3test.Main(m) }
+// builtVariable names the folder of what build has built.
+const builtVariable = "PARQUEUE_TEST_BUILT_FUNCTIONS"
+
+func TestMain(m *testing.M) {
+	embeddeds3test.RunChild()
+	os.Exit(withBuilt(m.Run))
+}
+
+// withBuilt has a folder for the functions while tests run.
+func withBuilt(run func() int) int {
+	folder, err := os.MkdirTemp("", "parqueue-functions-")
+	if err == nil {
+		err = os.Setenv(builtVariable, folder)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(folder)
+	return run()
+}
 
 // stores are the table and the bucket of a deployment: a DynamoDB emulator and
 // the embedded S3, each a process of its own.
