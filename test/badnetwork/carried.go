@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"regexp"
@@ -54,6 +55,9 @@ func (c *carried) carry() outcome {
 	if expired && early {
 		return c.tooLate()
 	}
+	if !c.reachable() {
+		return broken // before a byte was sent in vain
+	}
 	var body bytes.Buffer
 	limit := int64(bodyLimit)
 	if c.fault == cutRequest {
@@ -94,6 +98,15 @@ func (c *carried) carry() outcome {
 		return c.answerStore(answer)
 	}
 	return c.answerAPI(answer)
+}
+
+// reachable reports whether anybody listens where the request goes.
+func (c *carried) reachable() bool {
+	connection, err := net.DialTimeout("tcp", c.host, time.Second)
+	if err == nil {
+		_ = connection.Close()
+	}
+	return err == nil
 }
 
 // forward sends the request on.

@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parqueue/parqueue/internal/daemon"
 	"github.com/parqueue/parqueue/internal/testtool"
 )
 
@@ -102,6 +104,22 @@ func New(t testing.TB, kind Kind, url, key string) *Client {
 
 // StateDir is where the command line and the daemon remember what they do.
 func (c *Client) StateDir() string { return filepath.Join(c.dir, "state") }
+
+// KillDaemon ends the daemon as kill -9 does, if one runs.
+func (c *Client) KillDaemon() {
+	c.t.Helper()
+	var address daemon.Address
+	text, err := os.ReadFile(filepath.Join(daemon.Folder(c.StateDir()), "daemon.json"))
+	if err != nil {
+		return // none has been started
+	}
+	if err := json.Unmarshal(text, &address); err != nil || address.PID <= 0 {
+		c.t.Fatalf("%s: %v", text, err)
+	}
+	if err := syscall.Kill(address.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		c.t.Fatal(err)
+	}
+}
 
 // Command is the process that does something. The test starts it.
 func (c *Client) Command(what string, job Job) *exec.Cmd {
@@ -217,9 +235,9 @@ func (c *Client) Do(what string, job Job) Result {
 }
 
 func (c *Client) run(command *exec.Cmd) (stdout string, err error) {
-	var out, errors bytes.Buffer
+	var out, said bytes.Buffer
 	command.Dir, command.Env = c.dir, c.env
-	command.Stdout, command.Stderr = &out, &errors
+	command.Stdout, command.Stderr = &out, &said
 	command.WaitDelay = 5 * time.Second
 	if err := command.Start(); err != nil {
 		return "", err
@@ -229,8 +247,8 @@ func (c *Client) run(command *exec.Cmd) (stdout string, err error) {
 	stop := context.AfterFunc(ctx, func() { _ = command.Process.Kill() })
 	defer stop()
 	if err := command.Wait(); err != nil {
-		failure := &Failure{Text: fmt.Sprintf("%v: %s", err, errors.String())}
-		for line := range strings.Lines(errors.String()) {
+		failure := &Failure{Text: fmt.Sprintf("%v: %s", err, said.String())}
+		for line := range strings.Lines(said.String()) {
 			_ = json.Unmarshal([]byte(line), failure) // or it is no JSON, and there is no code
 		}
 		return "", failure
