@@ -165,6 +165,9 @@ func missing(ctx context.Context, root *os.Root, folder string, files []client.F
 		case err != nil:
 			problems = append(problems, unreadable(path, err))
 		case same:
+			if validFileID(f.ID) {
+				_ = root.Remove(partialName(f.ID)) // left where a process was killed that had just linked it
+			}
 		case overwrite && info.Mode().IsRegular():
 			wanted = append(wanted, f)
 		default:

@@ -187,7 +187,10 @@ func (r *downloadRun) put(u *fetching) error {
 	}
 	err := r.root.Link(u.name, u.Name)
 	if err == nil {
-		return r.root.Remove(u.name)
+		if err = r.root.Remove(u.name); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
 	}
 	if _, there := r.root.Lstat(u.Name); there == nil {
 		return fault.New(fault.CodeFileExists, "Another file with this name came while it was being downloaded.", "Move it away, or add --overwrite, and run the same command again.")

@@ -173,3 +173,47 @@ func (k *killing) kill(victim string, client *os.Process) {
 		k.server.Start()
 	}
 }
+
+// A process that is killed when it has just put a file in its place leaves what the
+// file was until then. The next download removes it, though it needs nothing of it.
+func TestKilledAfterTheLastByte(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, kind clients.Kind) {
+		server := clients.Serve(t)
+		network := badnetwork.Start(t, server.URL)
+		client := clients.New(t, kind, network.URL, server.Key)
+		files := clients.WriteFolder(t, 1, 30*mib)
+		id := client.Do("create", nil).DatasetID
+		client.Do("upload", clients.Job{"dataset": id, "path": files.Dir})
+
+		job := clients.Job{"dataset": id, "to": filepath.Join(t.TempDir(), "back")}
+		hidden := filepath.Join(job["to"].(string), ".parqueue-*")
+		network.Limit(bandwidth)
+		process := client.Command("download", job)
+		if err := process.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var left []string
+		for deadline := time.Now().Add(endsAfter); len(left) == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			left, _ = filepath.Glob(hidden)
+		}
+		time.Sleep(50 * time.Millisecond)
+		left, _ = filepath.Glob(hidden)
+		_ = process.Process.Kill()
+		_ = process.Wait()
+		client.KillDaemon()
+		if len(left) == 0 {
+			t.Fatal("nothing was left")
+		}
+		network.Limit(0)
+		client.Do("download", job)
+		files.WantSame(t, job["to"].(string))
+		for _, path := range left {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		client.Do("download", job)
+		files.WantSame(t, job["to"].(string))
+	})
+}

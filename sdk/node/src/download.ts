@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { link, mkdir, open, readFile, rename, rm, stat, unlink, type FileHandle } from 'node:fs/promises'
+import { link, mkdir, open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { ReadableStream } from 'node:stream/web'
 import type { Answer } from './api.js'
@@ -168,8 +168,7 @@ function damaged(): ChecksumError {
 export async function fetchTo(engine: Engine, run: Run, file: RemoteFile, path: string, overwrite: boolean): Promise<void> {
   const located = await file.where(run.signal)
   await onDisk(dirname(path), async () => await mkdir(dirname(path), { recursive: true }))
-  const identity = createHash('sha256').update(`${basename(path)}\n${located.sizeBytes}\n${located.checksum ?? ''}`).digest('hex').slice(0, 24)
-  const partial = join(dirname(path), `.parqueue-${identity}.part`)
+  const partial = partialOf(path, located.sizeBytes, located.checksum)
   for (let tries = 1; ; tries++) {
     const sum = await onDisk(partial, async () => await fetchChunks(engine, run, file, located, partial))
     if (located.checksum === undefined || sum === located.checksum) break
@@ -197,6 +196,12 @@ export async function onDisk<T>(path: string, work: () => Promise<T>): Promise<T
   }
 }
 
+/** Where a file is until it is whole. */
+function partialOf(path: string, size: number, checksum: string | undefined): string {
+  const identity = createHash('sha256').update(`${basename(path)}\n${size}\n${checksum ?? ''}`).digest('hex').slice(0, 24)
+  return join(dirname(path), `.parqueue-${identity}.part`)
+}
+
 async function removePartial(partial: string): Promise<void> {
   await rm(partial, { force: true })
   await rm(`${partial}s`, { force: true })
@@ -206,8 +211,7 @@ async function removePartial(partial: string): Promise<void> {
 async function put(partial: string, path: string, overwrite: boolean): Promise<void> {
   if (overwrite) return await rename(partial, path)
   try {
-    await link(partial, path)
-    await unlink(partial)
+    await link(partial, path) // what is left is removed with the list of chunks
   } catch (cause) {
     if (await exists(path)) throw inTheWay(path)
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw cause
@@ -228,17 +232,19 @@ export function placeOf(folder: string, name: string): string {
   return join(folder, name)
 }
 
-/** Whether a path has a file already, by its size and checksum. */
+/** Whether a path has a file already, by its size and checksum. Then what a process left that was killed as it had put it in place is removed. */
 export async function sameAs(path: string, file: { sizeBytes: number, checksumCrc64nvme: string }): Promise<boolean> {
   const there = await stat(path).catch(() => undefined)
   if (!there?.isFile() || there.size !== file.sizeBytes) return false
   return await onDisk(path, async () => {
     const handle = await open(path, 'r')
     try {
-      return (await sumOf(handle, 0, file.sizeBytes)).toString() === file.checksumCrc64nvme
+      if ((await sumOf(handle, 0, file.sizeBytes)).toString() !== file.checksumCrc64nvme) return false
     } finally {
       await handle.close()
     }
+    await removePartial(partialOf(path, file.sizeBytes, file.checksumCrc64nvme))
+    return true
   })
 }
 

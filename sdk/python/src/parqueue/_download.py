@@ -126,6 +126,7 @@ class _Fetching:
             return False
         comparable = self._to.stat().st_size == self._file.size and checks() and self._file.checksum
         if comparable and await asyncio.to_thread(_checksum_of, self._to) == self._file.checksum:
+            self._forget()  # what a process left that was killed as it had moved the file
             return True
         if not self._overwrite:
             raise ConflictError(
