@@ -485,3 +485,24 @@ func TestDaemonIsDetached(t *testing.T) {
 		}
 	}
 }
+
+// A daemon that is killed before it answers is started again; one that is killed
+// every time is given up.
+func TestKilledWhileStarting(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const dies = `echo x >>"$0"; [ $(wc -l <"$0") -gt "$1" ] || kill -9 $$; PARQUEUE_STATE_DIR="$2" exec parqueue daemon run`
+	for times, lives := range map[int]bool{2: true, 100: false} {
+		state := filepath.Join(dir, fmt.Sprint("state-", times))
+		s := daemon.Starting{StateDir: state, Command: []string{"sh", "-c", dies, filepath.Join(dir, fmt.Sprint("tries-", times)), fmt.Sprint(times), state}}
+		_, status, err := daemon.Ensure(t.Context(), s)
+		if lives != (err == nil) || lives != (status.PID > 0) {
+			t.Errorf("killed %d times: %+v, %v", times, status, err)
+		}
+		if lives {
+			if _, err := daemon.Stop(t.Context(), state); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

@@ -27,8 +27,10 @@ type Starting struct {
 
 // Bounds of starting a daemon.
 const (
-	startTime = 15 * time.Second
-	lookEvery = 10 * time.Millisecond
+	startTime  = 15 * time.Second
+	startTries = 4 // of daemons that are killed before they answer
+	lockTime   = time.Second
+	lookEvery  = 10 * time.Millisecond
 )
 
 // Ensure returns a client of the daemon, which it starts if there is none. One that
@@ -118,8 +120,25 @@ func pause(ctx context.Context) error {
 }
 
 // start runs a daemon that outlives this process, and waits until it answers. When
-// several processes do so at once, one daemon gets the lock and all find it.
+// several processes do so at once, one daemon gets the lock and all find it. One that
+// is killed before it answers is started again, whoever started it.
 func (s Starting) start(ctx context.Context) (*Client, Status, error) {
+	deadline := time.Now().Add(startTime)
+	for tries := 1; ; tries++ {
+		c, status, err := s.startOnce(ctx, deadline)
+		late := time.Now().After(deadline)
+		switch {
+		case errors.Is(err, errKilled) && tries < startTries && !late:
+		case fault.Is(err, fault.CodeConflict) && !late: // who had the lock does not answer
+		case fault.Is(err, fault.CodeConflict):
+			return nil, status, errStart(err)
+		default:
+			return c, status, err
+		}
+	}
+}
+
+func (s Starting) startOnce(ctx context.Context, deadline time.Time) (*Client, Status, error) {
 	if err := os.MkdirAll(recordsFolder(s.StateDir), 0o700); err != nil {
 		return nil, Status{}, errState(recordsFolder(s.StateDir), err)
 	}
@@ -141,13 +160,14 @@ func (s Starting) start(ctx context.Context) (*Client, Status, error) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	return s.await(ctx, said, ended)
+	return s.await(ctx, said, ended, deadline)
 }
 
-// await waits for the daemon that was started, or for one that was quicker.
-func (s Starting) await(ctx context.Context, said io.ReadWriteSeeker, ended chan error) (*Client, Status, error) {
-	var failed error
-	for deadline := time.Now().Add(startTime); time.Now().Before(deadline); {
+// await waits for the daemon that was started, or for a moment for one that was
+// quicker. Errors: CodeConflict when that one doesn't answer.
+func (s Starting) await(ctx context.Context, said io.ReadWriteSeeker, ended chan error, deadline time.Time) (*Client, Status, error) {
+	failed := errStart(errors.New("it doesn't answer"))
+	for time.Now().Before(deadline) {
 		c, status, err := Find(ctx, s.StateDir)
 		if err == nil || !errors.Is(err, ErrNone) {
 			return c, status, err
@@ -158,14 +178,18 @@ func (s Starting) await(ctx context.Context, said io.ReadWriteSeeker, ended chan
 				return nil, status, failed
 			}
 			ended = nil // another daemon has the lock, and will answer
+			deadline = time.Now().Add(lockTime)
 		default:
 		}
 		if err := pause(ctx); err != nil {
 			return nil, status, err
 		}
 	}
-	return nil, Status{}, errors.Join(errStart(errors.New("it doesn't answer")), failed)
+	return nil, Status{}, failed
 }
+
+// errKilled is the end of a daemon that didn't end by itself.
+var errKilled = errors.New("it was killed")
 
 // whyEnded reads the error that a daemon ended with, as JSON, from what it said.
 func (s Starting) whyEnded(said io.ReadWriteSeeker, err error) error {
@@ -182,7 +206,11 @@ func (s Starting) whyEnded(said io.ReadWriteSeeker, err error) error {
 			return errState(Folder(s.StateDir), failed)
 		}
 	}
-	return errStart(fmt.Errorf("%w: %.500s", errors.Join(err, errors.New("it ended")), text))
+	why := errors.New("it ended")
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() < 0 {
+		why = errKilled
+	}
+	return errStart(fmt.Errorf("%w: %.500s", errors.Join(err, why), text))
 }
 
 func errStart(cause error) error {
