@@ -67,7 +67,7 @@ func refusal(base string, resp *http.Response, text []byte) error {
 	case fault.Code(code) == fault.CodeInternal:
 		return AgainFew(err, internalTries)
 	case mayPass(resp.StatusCode, fault.Code(code)):
-		return AgainAfter(err, retryAfter(resp.Header))
+		return AgainAfter(err, RetryAfter(resp.Header))
 	}
 	return err
 }
@@ -102,8 +102,8 @@ func mayPass(status int, code fault.Code) bool {
 // longestWait bounds what a server's Retry-After may ask for.
 const longestWait = time.Minute
 
-// retryAfter reads the header's seconds; S3, API Gateway and Parqueue send no dates.
-func retryAfter(h http.Header) time.Duration {
+// RetryAfter reads the seconds of the header of that name, up to a minute; S3, API Gateway and Parqueue send no dates.
+func RetryAfter(h http.Header) time.Duration {
 	seconds, err := strconv.Atoi(h.Get("Retry-After"))
 	if err != nil || seconds < 0 {
 		return 0

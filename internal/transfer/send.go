@@ -326,7 +326,7 @@ func refusedBy(resp *http.Response) error {
 		return fault.New(fault.CodeUploadClosed, "The upload was closed meanwhile.", "Run the same command again.").Because(status)
 	case status.code == http.StatusTooManyRequests, status.code == http.StatusRequestTimeout, status.text == "RequestTimeout",
 		status.code >= 500 && status.code != http.StatusNotImplemented:
-		return client.Again(errStore(status))
+		return client.AgainAfter(errStore(status), client.RetryAfter(resp.Header))
 	}
 	return client.AgainFew(errStore(status), fewTries)
 }

@@ -36,6 +36,7 @@ type Network struct {
 	random *rand.Rand
 	rate   float64
 	expire int64 // every so many bytes
+	busy   *busy
 	bytes  int64 // to and from the store
 	faults map[string]int
 	counts map[string]Count
@@ -78,6 +79,52 @@ func (n *Network) ExpireEvery(bytes int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.expire = bytes
+}
+
+// Busy has the next request to the API and the next one to the store be answered
+// that the same one may come again after some seconds. The function that it returns
+// says how long each caller waited, in that order; 0 is one that did not come again.
+func (n *Network) Busy(seconds int) (waited func() (api, store time.Duration)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	b := &busy{seconds: seconds}
+	n.busy = b
+	return func() (api, store time.Duration) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return b.calls[0].waited, b.calls[1].waited
+	}
+}
+
+// busy is a server and a store that ask for patience.
+type busy struct {
+	seconds int
+	calls   [2]struct {
+		path   string
+		told   time.Time
+		waited time.Duration
+	}
+}
+
+// putOff reports that a request is to come again.
+func (n *Network) putOff(path string, toStore bool) (seconds int, really bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.busy == nil {
+		return 0, false
+	}
+	call := &n.busy.calls[0]
+	if toStore {
+		call = &n.busy.calls[1]
+	}
+	switch {
+	case call.path == "":
+		call.path, call.told = path, time.Now()
+		return n.busy.seconds, true
+	case call.path == path && call.waited == 0:
+		call.waited = time.Since(call.told)
+	}
+	return 0, false
 }
 
 // Limit is how many bytes a second travel at most; 0 is no limit.

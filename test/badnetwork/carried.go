@@ -42,13 +42,21 @@ const (
 
 func (c *carried) carry() outcome {
 	toStore := c.object != ""
+	what := c.path
+	if toStore {
+		what = c.object // whose URLs may differ
+	}
+	if seconds, really := c.putOff(what, toStore); really {
+		c.fault = unavailable
+		return c.refuse(seconds)
+	}
 	early := c.where < 0.5 // answered before the body was read
 	switch c.fault {
 	case drop:
 		return broken
 	case tooMany, internal, badGateway, unavailable:
 		if early {
-			return c.refuse()
+			return c.refuse(int(c.where*1000) % 2)
 		}
 	}
 	expired := toStore && c.age < c.Network.age()
@@ -76,7 +84,7 @@ func (c *carried) carry() outcome {
 	}
 	switch c.fault {
 	case tooMany, internal, badGateway, unavailable:
-		return c.refuse()
+		return c.refuse(int(c.where*1000) % 2)
 	case delay:
 		c.sleep(time.Duration(c.where * float64(300*time.Millisecond)))
 	case repeat:
@@ -220,10 +228,10 @@ func (c *carried) cut(answer *http.Response) outcome {
 }
 
 // refuse answers in the place of the server or the store.
-func (c *carried) refuse() outcome {
+func (c *carried) refuse(retryAfter int) outcome {
 	status, _ := strconv.Atoi(c.fault)
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		c.w.Header().Set("Retry-After", strconv.Itoa(int(c.where*1000)%2))
+		c.w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	switch {
 	case status == http.StatusBadGateway:

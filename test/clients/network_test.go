@@ -133,3 +133,25 @@ func wantExpired(t *testing.T, network *badnetwork.Network) {
 		t.Errorf("%d bytes were sent in vain, in %d requests", total.Wasted, total.Expired)
 	}
 }
+
+// Whoever says how long to wait is waited for, the API and the store alike.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, kind clients.Kind) {
+		const seconds = 1 // more than any client waits at first by itself
+		server := clients.Serve(t)
+		network := badnetwork.Start(t, server.URL)
+		client := clients.New(t, kind, network.URL, server.Key)
+		files := clients.WriteFolder(t, 1, 1000)
+		id := client.Do("create", nil).DatasetID
+		job := clients.Job{"dataset": id, "path": files.Dir, "to": filepath.Join(t.TempDir(), "back")}
+		for _, what := range []string{"upload", "download"} {
+			waited := network.Busy(seconds)
+			client.Do(what, job)
+			if api, store := waited(); api < seconds*time.Second || store < seconds*time.Second {
+				t.Errorf("%s called the API again after %v, and the store after %v", what, api, store)
+			}
+		}
+		files.WantSame(t, job["to"].(string))
+	})
+}

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { ApiError, NetworkError, ParqueueError, errorFromBody, isRecord } from './errors.js'
-import { Again, retrying, type RetryPolicy } from './retry.js'
+import { Again, retryAfter, retrying, type RetryPolicy } from './retry.js'
 import { joinSignals } from './signals.js'
 
 /** Bytes of an answer; a page of a listing from a local server is the longest. */
@@ -9,8 +9,6 @@ const answerLimit = 64 << 20
 const callTime = 90_000
 /** How often a call is made that meets a defect of the server, or an outage behind it. */
 const internalTries = 5
-/** Bounds what a server's Retry-After may ask for. */
-const longestWait = 60_000
 
 /** One request of the API. */
 export interface Call {
@@ -163,12 +161,6 @@ export function answerOf(url: string, text: string, head: Head): Answer {
 /** A failure that the same call may not meet again. A conflict of writers is one; every other refusal with a code would be the same next time. */
 function mayPass(status: number, code: string | undefined): boolean {
   return [429, 500, 502, 503, 504].includes(status) || code === 'conflict' || code === 'incomplete_body'
-}
-
-/** The header's milliseconds; S3, API Gateway and Parqueue send seconds and no dates. */
-function retryAfter(header: string | undefined): number {
-  const seconds = Number(header)
-  return header !== undefined && seconds > 0 ? Math.min(seconds * 1000, longestWait) : 0
 }
 
 /** API Gateway and proxies have their own words. */

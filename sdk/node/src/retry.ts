@@ -61,6 +61,15 @@ export async function retrying<T>(policy: RetryPolicy, signal: AbortSignal | und
   }
 }
 
+/** Bounds what a Retry-After may ask for. */
+const longestWait = 60_000
+
+/** The milliseconds of a Retry-After; S3, API Gateway and Parqueue send seconds and no dates. */
+export function retryAfter(header: string | undefined): number {
+  const seconds = Number(header)
+  return header !== undefined && seconds > 0 ? Math.min(seconds * 1000, longestWait) : 0
+}
+
 /** Waits; ends with the signal's reason. */
 export async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   try {

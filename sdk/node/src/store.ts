@@ -3,7 +3,7 @@ import * as http from 'node:http'
 import * as https from 'node:https'
 import { Checksum } from './checksum.js'
 import { NetworkError, ParqueueError } from './errors.js'
-import { Again } from './retry.js'
+import { Again, retryAfter } from './retry.js'
 import { joinSignals } from './signals.js'
 import type { Bytes } from './source.js'
 
@@ -47,13 +47,13 @@ export class Store {
         if (over) break
       }
       if (!over) request.end()
-      const { status, text } = await answered
+      const { status, text, after } = await answered
       if (status === 412 && headers !== undefined) {
         request.destroy()
         moved(-sum.bytes)
         return undefined
       }
-      if (status !== 200) throw refusal(status, text)
+      if (status !== 200) throw refusal(status, text, after)
       if (sum.bytes !== length) throw new Again(carrying(new Error('the store answered before it had all bytes')))
       return sum
     } catch (error) {
@@ -94,7 +94,7 @@ export class Store {
           await response.body?.cancel()
           throw new Again(carrying(new Error('the store sent another range than was asked for')), { tries: fewTries })
         }
-        throw refusal(response.status, (await response.text()).slice(0, 8 << 10))
+        throw refusal(response.status, (await response.text()).slice(0, 8 << 10), retryAfter(response.headers.get('retry-after') ?? undefined))
       }
       for await (const chunk of response.body ?? []) {
         clearTimeout(timer) // while the reader has the chunk, the connection may stand still
@@ -130,7 +130,7 @@ function parseUrl(url: string): URL {
 }
 
 /** The answer to a request, whenever it comes. */
-async function answerTo(request: http.ClientRequest): Promise<{ status: number, text: string }> {
+async function answerTo(request: http.ClientRequest): Promise<{ status: number, text: string, after: number }> {
   const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
     request.once('response', resolve)
     request.once('error', reject)
@@ -140,16 +140,16 @@ async function answerTo(request: http.ClientRequest): Promise<{ status: number, 
   for await (const chunk of response) {
     if (text.length < 8 << 10) text += String(chunk)
   }
-  return { status: response.statusCode ?? 0, text }
+  return { status: response.statusCode ?? 0, text, after: retryAfter(response.headers['retry-after']) }
 }
 
 /** What the store's refusal means, marked by Again when it may pass. */
-function refusal(status: number, body: string): Error {
+function refusal(status: number, body: string, after: number): Error {
   const text = /<Code>([A-Za-z]{1,64})<\/Code>/.exec(body)?.[1] ?? ''
   const cause = new StoreStatus(status, text)
   if (status === 507) return new ParqueueError('storage_full', 'There is no room left where files are stored.', { cause, hint: 'Free some space there, or ask the operator to, and call again.' })
   if (text === 'NoSuchUpload') return new ParqueueError('upload_closed', 'The upload was closed meanwhile.', { cause, hint: 'Upload the file again.' })
-  if (status === 429 || status === 408 || text === 'RequestTimeout' || (status >= 500 && status !== 501)) return new Again(carrying(cause))
+  if (status === 429 || status === 408 || text === 'RequestTimeout' || (status >= 500 && status !== 501)) return new Again(carrying(cause), { after })
   return new Again(carrying(cause), { tries: fewTries })
 }
 

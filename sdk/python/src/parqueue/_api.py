@@ -90,17 +90,18 @@ def answer_of(response: httpx.Response, text: bytes, where: str) -> Answer:
     if not isinstance(body, dict) or not body.get("code") or not body.get("error"):
         error = _foreign(where, response.status_code)
         if isinstance(error, ConnectionError) and response.status_code in _PASSING:
-            raise Again(error, _retry_after(response))
+            raise Again(error, retry_after(response))
         raise error
     error = error_of(body, response.status_code)
     if error.code == "internal":
         raise Again(error, tries=INTERNAL_TRIES)
     if response.status_code in _PASSING or error.code in ("conflict", "incomplete_body"):
-        raise Again(error, _retry_after(response))
+        raise Again(error, retry_after(response))
     raise error
 
 
-def _retry_after(response: httpx.Response) -> float:
+def retry_after(response: httpx.Response) -> float:
+    """Read the seconds of the header of that name, up to a minute."""
     text = response.headers.get("Retry-After", "")
     return min(float(text), LONGEST_WAIT) if text.isdigit() else 0.0
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ._api import Answer
+from ._api import Answer, retry_after
 from ._checksum import Sum
 from ._checksum import available as checks
 from ._disk import writing
@@ -208,7 +208,7 @@ class _Fetching:
                 whole = response.status_code == 200 and start == 0 and length == self._file.size
                 if response.status_code != 206 and not whole:
                     text = await read_at_most(response, 64 << 10, _STORE) if response.status_code != 200 else b""
-                    raise refused(response.status_code, text)
+                    raise refused(response.status_code, text, retry_after(response))
                 async for data in response.aiter_raw(256 << 10):
                     if counted + len(data) > length:
                         raise Again(ConnectionError("unavailable", f"{_STORE} sent too much.", "Make the same call again."))

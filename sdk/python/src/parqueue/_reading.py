@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from ._api import retry_after
 from ._exceptions import ConflictError, ConnectionError, NotFoundError
 from ._http import exchange, read_at_most
 from ._models import DatasetFile
@@ -182,7 +183,8 @@ class OpenFile:
             try:
                 async with exchange(way.client, "GET", await self._locate(), where=_STORE, headers=headers) as response:
                     if response.status_code not in (200, 206):
-                        raise refused(response.status_code, await read_at_most(response, 64 << 10, _STORE))
+                        text = await read_at_most(response, 64 << 10, _STORE)
+                        raise refused(response.status_code, text, retry_after(response))
                     if response.status_code == 200 and length != self.size:
                         raise Again(ConnectionError("unavailable", f"{_STORE} gives no ranges.", "Check the network."), tries=2)
                     data = await read_at_most(response, length, _STORE)

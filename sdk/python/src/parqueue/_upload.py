@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from ._api import Answer, Api, pages
+from ._api import Answer, Api, pages, retry_after
 from ._checksum import Sum
 from ._checksum import available as checks
 from ._disk import reading
@@ -239,7 +239,7 @@ class Sending:
                 counted = 0
                 return await self._arrived(number, offset, length)
             if response.status_code != 200:
-                raise refused(response.status_code, text)
+                raise refused(response.status_code, text, retry_after(response))
             if total.size != length:
                 raise Again(ConnectionError("unavailable", f"{_STORE} answered too early.", "Make the same call again."))
         except BaseException:
@@ -260,7 +260,7 @@ def _for_dataset(request: Mapping[str, Any]) -> bool:
     return "dataset_id" in request or str(request.get("owner_id", "")).startswith("dataset-")
 
 
-def refused(status: int, text: bytes) -> Exception:
+def refused(status: int, text: bytes, after: float) -> Exception:
     """Say what an answer of the store that is no success means."""
     match = re.search(rb"<Code>([A-Za-z]{1,64})</Code>", text)
     code = match[1].decode() if match else ""
@@ -281,7 +281,7 @@ def refused(status: int, text: bytes) -> Exception:
         details,
     )
     passing = status in (408, 429) or status >= 500 or code == "RequestTimeout"
-    return Again(error, tries=0 if passing else _TRIES)
+    return Again(error, after) if passing else Again(error, tries=_TRIES)
 
 
 def _read(path: str, source: Any, offset: int, want: int, before: Sum) -> tuple[bytes, Sum]:
