@@ -107,8 +107,8 @@ fuzz: ## Fuzz what reads foreign bytes, FUZZTIME (40000x) for each target
 PROOF_SCALE ?= 20
 
 .PHONY: proof
-proof: ## Look long for a way to break the promises (PROOF_SCALE=20)
-	PARQUEUE_PROOF_SCALE=$(PROOF_SCALE) go test -count 1 -v -timeout 6h ./test/proof
+proof: build build-node ## Look long for a way to break the promises (PROOF_SCALE=20)
+	PARQUEUE_PROOF_SCALE=$(PROOF_SCALE) go test -count 1 -v -timeout 6h ./test/proof ./test/clients
 
 # Numbers of repetitions and not times, so that every run measures the same.
 # PARQUEUE_TEST_MANY=1 makes the listed datasets as large as the figures say.

@@ -15,7 +15,8 @@ import (
 	"github.com/parqueue/parqueue/test/clients"
 )
 
-// scaleVariable multiplies how long the killing goes on.
+// scaleVariable multiplies how long the killing goes on, and how often files go through
+// a bad network.
 const scaleVariable = "PARQUEUE_PROOF_SCALE"
 
 // Of the killing.

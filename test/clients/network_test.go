@@ -52,26 +52,29 @@ func TestBadNetwork(t *testing.T) {
 		server := clients.Serve(t)
 		network := badnetwork.Start(t, server.URL)
 		client := clients.New(t, kind, network.URL, server.Key)
-		sizes := slices.Repeat([]int{1000, 200_000}, 6)
-		files := clients.WriteFolder(t, seed, append(sizes, 40*mib)...)
 		network.Hurt(0.25, seed)
-		id := client.Do("create", nil).DatasetID
-		client.Do("upload", clients.Job{"dataset": id, "path": files.Dir})
-		wantMoved(t, network, files.Bytes, func(c badnetwork.Count) int64 { return c.Sent })
-		if names := client.Do("files", clients.Job{"dataset": id}).Names; !slices.Equal(names, files.Names) {
-			t.Errorf("the dataset has %v", names)
+		faults := map[string]int{}
+		count := func() {
+			for name, times := range network.Faults() {
+				faults[name] += times
+			}
+			network.Forget()
 		}
-		faults := network.Faults()
-		network.Forget()
-		to := filepath.Join(t.TempDir(), "back")
-		client.Do("download", clients.Job{"dataset": id, "to": to})
-		files.WantSame(t, to)
-		wantMoved(t, network, files.Bytes, func(c badnetwork.Count) int64 { return c.Got })
-		for name, times := range network.Faults() {
-			faults[name] += times
+		for round := range scale(t) {
+			sizes := slices.Repeat([]int{1000, 200_000}, 6)
+			files := clients.WriteFolder(t, seed+uint64(100*round), append(sizes, 40*mib)...)
+			id := client.Do("create", nil).DatasetID
+			client.Do("upload", clients.Job{"dataset": id, "path": files.Dir})
+			wantMoved(t, network, files.Bytes, func(c badnetwork.Count) int64 { return c.Sent })
+			count()
+			to := filepath.Join(t.TempDir(), "back")
+			client.Do("download", clients.Job{"dataset": id, "to": to})
+			files.WantSame(t, to)
+			wantMoved(t, network, files.Bytes, func(c badnetwork.Count) int64 { return c.Got })
+			count()
+			wantOnce(t, server, id, files)
 		}
 		t.Logf("faults: %v", faults)
-		wantOnce(t, server, id, files)
 	})
 }
 
