@@ -139,22 +139,10 @@ func newDatasetsFiles(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all := []client.File{}
-			for f, err := range server.Files(c.Context(), args[0]) {
-				if err != nil {
-					return err
-				}
-				all = append(all, f)
-			}
 			if asJSON {
-				return printList(c.OutOrStdout(), "files", all, nil)
+				return printFilesJSON(c.OutOrStdout(), server.Files(c.Context(), args[0]))
 			}
-			table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(table, "POSITION\tROWS\tSIZE\tUPLOADED\tNAME")
-			for _, f := range all {
-				fmt.Fprintf(table, "%d\t%d\t%s\t%s\t%s\n", f.Position, f.RowCount, size(f.SizeBytes), day(f.UploadedAt), f.Name)
-			}
-			return table.Flush()
+			return printFiles(c.OutOrStdout(), server.Files(c.Context(), args[0], "file_name", "position", "size_bytes", "row_count", "uploaded_at"))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -144,7 +144,7 @@ const assetsPage = 1000
 // order, all others newest first.
 // Errors: CodeForbidden, CodeInvalidRequest, CodeDatasetNotFound.
 func (c *Client) Assets(ctx context.Context, f AssetFilter) iter.Seq2[Asset, error] {
-	return pages(func(cursor string) ([]Asset, string, error) {
+	return pages(ctx, func(ctx context.Context, cursor string) ([]Asset, string, error) {
 		var page struct {
 			Assets []Asset `json:"assets"`
 			Next   string  `json:"next_cursor"`
@@ -163,7 +163,7 @@ func (c *Client) Assets(ctx context.Context, f AssetFilter) iter.Seq2[Asset, err
 // AssetVersions goes through the versions of an asset's content, the latest first.
 // Errors: CodeForbidden, CodeAssetNotFound.
 func (c *Client) AssetVersions(ctx context.Context, id string) iter.Seq2[AssetVersion, error] {
-	return pages(func(cursor string) ([]AssetVersion, string, error) {
+	return pages(ctx, func(ctx context.Context, cursor string) ([]AssetVersion, string, error) {
 		var page struct {
 			Versions []AssetVersion `json:"versions"`
 			Next     string         `json:"next_cursor"`

@@ -141,11 +141,19 @@ func (c *Client) do(ctx context.Context, what call, answer any) error {
 		if err != nil {
 			return err
 		}
-		if err := json.Unmarshal(text, answer); err != nil {
+		if err := decode(text, answer); err != nil {
 			return unreadable(c.base, text, fmt.Errorf("%s: %w", what.endpoint, err))
 		}
 		return nil
 	})
+}
+
+// decode reads the body of a good answer.
+func decode(text []byte, answer any) error {
+	if own, ok := answer.(interface{ decode(text []byte) error }); ok {
+		return own.decode(text)
+	}
+	return json.Unmarshal(text, answer)
 }
 
 // try sends a call once and returns the body of a good answer.

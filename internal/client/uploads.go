@@ -115,7 +115,7 @@ func (c *Client) AbortUpload(ctx context.Context, id string) error {
 // state is one of the states, or "" for all.
 // Errors: CodeForbidden, CodeDatasetNotFound.
 func (c *Client) Uploads(ctx context.Context, datasetID, state string) iter.Seq2[Upload, error] {
-	return pages(func(cursor string) ([]Upload, string, error) {
+	return pages(ctx, func(ctx context.Context, cursor string) ([]Upload, string, error) {
 		var page struct {
 			Uploads []Upload `json:"uploads"`
 			Next    string   `json:"next_cursor"`
