@@ -129,6 +129,11 @@ func NewKey() string { return uuid.NewString() }
 
 // do sends a call until it is answered for good, and decodes the answer.
 func (c *Client) do(ctx context.Context, what call, answer any) error {
+	return c.ask(ctx, what, func(text []byte) error { return json.Unmarshal(text, answer) })
+}
+
+// ask sends a call until it is answered for good, and hands the answer's body to read.
+func (c *Client) ask(ctx context.Context, what call, read func(text []byte) error) error {
 	body := []byte("{}")
 	if what.body != nil {
 		var err error
@@ -141,19 +146,11 @@ func (c *Client) do(ctx context.Context, what call, answer any) error {
 		if err != nil {
 			return err
 		}
-		if err := decode(text, answer); err != nil {
+		if err := read(text); err != nil {
 			return unreadable(c.base, text, fmt.Errorf("%s: %w", what.endpoint, err))
 		}
 		return nil
 	})
-}
-
-// decode reads the body of a good answer.
-func decode(text []byte, answer any) error {
-	if own, ok := answer.(interface{ decode(text []byte) error }); ok {
-		return own.decode(text)
-	}
-	return json.Unmarshal(text, answer)
 }
 
 // try sends a call once and returns the body of a good answer.

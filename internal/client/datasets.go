@@ -99,12 +99,35 @@ func (c *Client) Files(ctx context.Context, datasetID string, fields ...string) 
 	if len(fields) == 0 {
 		fields = fileFields()
 	}
-	return pages(ctx, func(ctx context.Context, cursor string) ([]File, string, error) {
-		var page fileList
+	// What is read ahead is an answer as it came: so it is decoded while the server makes the next one.
+	answers := pages(ctx, func(ctx context.Context, cursor string) (texts [][]byte, next string, err error) {
 		body := listing(map[string]any{"dataset_id": datasetID, "fields": fields}, cursor, filesPage)
-		err := c.do(ctx, call{endpoint: "list-dataset-files", body: body, limit: listLimit}, &page)
-		return page.Files, page.Next, err
+		err = c.ask(ctx, call{endpoint: "list-dataset-files", body: body, limit: listLimit}, func(text []byte) (err error) {
+			texts = [][]byte{text}
+			next, err = nextCursor(text)
+			return err
+		})
+		return texts, next, err
 	})
+	return func(yield func(File, error) bool) {
+		for text, err := range answers {
+			var page fileList
+			if err == nil {
+				if err = page.decode(text); err != nil {
+					err = errNoAnswer(c.base, fmt.Errorf("list-dataset-files: %w", err))
+				}
+			}
+			if err != nil {
+				yield(File{}, err)
+				return
+			}
+			for _, f := range page.Files {
+				if !yield(f, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // fileFields is all that a listing says of a file but the schema, which is the

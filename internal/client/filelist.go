@@ -23,6 +23,33 @@ func (l *fileList) decode(text []byte) error {
 	return json.Unmarshal(text, l)
 }
 
+// nextCursor is where the list goes on behind an answer, or "". The server writes it
+// last, where no other string than the outermost object's last one can end.
+func nextCursor(text []byte) (string, error) {
+	const member = `],"next_cursor":"`
+	if head, ok := bytes.CutSuffix(bytes.TrimSuffix(text, []byte{'\n'}), []byte(`"}`)); ok {
+		start := bytes.LastIndexByte(head, '"') + 1
+		if cursor := head[start:]; bytes.HasSuffix(head[:start], []byte(member)) && plain(cursor) {
+			return string(cursor), nil
+		}
+	}
+	var l struct {
+		Next string `json:"next_cursor"`
+	}
+	err := json.Unmarshal(text, &l)
+	return l.Next, err
+}
+
+// plain reports that a string has printable ASCII in it and no escapes.
+func plain(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c > '~' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
 // fileScanner reads what the server writes for a list of files: no white space, no
 // members but those of File, no null, and strings of printable ASCII without
 // escapes. Whatever else it meets fails it, and is encoding/json's to judge.
@@ -109,11 +136,9 @@ func (s *fileScanner) text() []byte {
 		return nil
 	}
 	text := s.rest[:end]
-	for _, c := range text {
-		if c < ' ' || c > '~' || c == '\\' {
-			s.failed = true
-			return nil
-		}
+	if !plain(text) {
+		s.failed = true
+		return nil
 	}
 	s.rest = s.rest[end+1:]
 	return text

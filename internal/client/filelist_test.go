@@ -27,6 +27,9 @@ func FuzzFileList(f *testing.F) {
 		`{"files":[{"position":1,"position":2}],"next_cursor":""}`,
 		`{"files":[{"position":1},]}`,
 		`{"files":[{"position":1}]}{}`,
+		`{"files":[{"file_name":"],\"next_cursor\":\"a"}`,
+		`{"files":[],"next_cursor":"\\u0041"}`,
+		`{"files":[],"next_cursor":"a\"],\"next_cursor\":\"b"}`,
 		`{"files":null}`,
 		`{ "files" : [ ] }`,
 		`{"next_cursor":"a","files":[]}`,
@@ -42,6 +45,9 @@ func FuzzFileList(f *testing.F) {
 		}
 		if err == nil && !reflect.DeepEqual(got, want) {
 			t.Fatalf("%q: %+v, encoding/json has %+v", text, got, want)
+		}
+		if next, nextErr := nextCursor([]byte(text)); err == nil && (nextErr != nil || next != want.Next) {
+			t.Fatalf("%q goes on at %q, %v, and encoding/json has %q", text, next, nextErr, want.Next)
 		}
 	})
 }
