@@ -8,11 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
-// BenchmarkListByCLI lists a dataset with the program, as `parqueue datasets files
-// --json` does: until the last byte is printed, with what went over the wire.
+// BenchmarkListByCLI lists a dataset with the program, `parqueue datasets files`,
+// with --json and without: until the last byte is printed, with what went over the wire.
 func BenchmarkListByCLI(b *testing.B) {
 	program, err := filepath.Abs("../../bin/parqueue")
 	if err != nil {
@@ -29,23 +30,32 @@ func BenchmarkListByCLI(b *testing.B) {
 	server.Listener = wire
 	server.Start()
 	defer server.Close()
-	b.Run(fmt.Sprintf("files=%d", files), func(b *testing.B) {
-		var client float64
-		wire.sent.Store(0)
-		for b.Loop() {
-			run := exec.CommandContext(b.Context(), program, "datasets", "files", d.ID, "--json")
-			run.Env = append(os.Environ(), "PARQUEUE_URL="+server.URL, "PARQUEUE_API_KEY=none", "PARQUEUE_CONFIG_DIR="+b.TempDir(), "PARQUEUE_STATE_DIR="+b.TempDir())
-			run.Stderr = os.Stderr
-			if err := run.Run(); err != nil {
-				b.Fatal(err)
+	for _, way := range []struct {
+		name  string
+		flags []string
+	}{{"json", []string{"--json"}}, {"table", nil}} {
+		b.Run(fmt.Sprintf("files=%d/%s", files, way.name), func(b *testing.B) {
+			var client, memory float64
+			wire.sent.Store(0)
+			for b.Loop() {
+				run := exec.CommandContext(b.Context(), program, append([]string{"datasets", "files", d.ID}, way.flags...)...)
+				run.Env = append(os.Environ(), "PARQUEUE_URL="+server.URL, "PARQUEUE_API_KEY=none", "PARQUEUE_CONFIG_DIR="+b.TempDir(), "PARQUEUE_STATE_DIR="+b.TempDir())
+				run.Stderr = os.Stderr
+				if err := run.Run(); err != nil {
+					b.Fatal(err)
+				}
+				client += (run.ProcessState.UserTime() + run.ProcessState.SystemTime()).Seconds()
+				if usage, ok := run.ProcessState.SysUsage().(*syscall.Rusage); ok {
+					memory = max(memory, float64(usage.Maxrss)/1000) // kB on Linux
+				}
 			}
-			client += (run.ProcessState.UserTime() + run.ProcessState.SystemTime()).Seconds()
-		}
-		million := float64(b.N) * float64(files) / 1e6
-		b.ReportMetric(client/million, "client-cpu-s/million")
-		b.ReportMetric(float64(wire.sent.Load())/float64(b.N)/float64(files), "wire-B/file")
-		b.ReportMetric(b.Elapsed().Seconds()/million, "s/million")
-	})
+			million := float64(b.N) * float64(files) / 1e6
+			b.ReportMetric(client/million, "client-cpu-s/million")
+			b.ReportMetric(memory, "client-MB")
+			b.ReportMetric(float64(wire.sent.Load())/float64(b.N)/float64(files), "wire-B/file")
+			b.ReportMetric(b.Elapsed().Seconds()/million, "s/million")
+		})
+	}
 }
 
 // countedListener counts what is sent over its connections.
