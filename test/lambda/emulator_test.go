@@ -61,6 +61,7 @@ func build(t testing.TB, folders []string) string {
 type function struct {
 	url string
 	log *syncBuffer
+	pid int // the emulator's
 	mu  sync.Mutex
 }
 
@@ -85,7 +86,7 @@ func run(t *testing.T, bootstrap string, env []string) *function {
 		_ = emulator.Wait()
 	})
 	waitFor(t, address)
-	return &function{url: "http://" + address + "/2015-03-31/functions/function/invocations", log: log}
+	return &function{url: "http://" + address + "/2015-03-31/functions/function/invocations", log: log, pid: emulator.Process.Pid}
 }
 
 // logged waits until the function has logged a text so many times: the emulator

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func TestProcessorTime(t *testing.T) {
 func (l *ledger) processor(t *testing.T, function string, request func() event) (first, fastest time.Duration) {
 	t.Helper()
 	const requests = 12
-	pid := processOf(t, function)
+	pid := l.functions[function].process(t)
 	var took []time.Duration
 	for range requests {
 		e := request()
@@ -67,21 +68,22 @@ func (l *ledger) processor(t *testing.T, function string, request func() event) 
 	return took[0], slices.Min(took)
 }
 
-// processOf finds the process of a function, which the emulator started.
-func processOf(t *testing.T, function string) string {
+// process finds the function's own process, which its emulator started.
+func (f *function) process(t *testing.T) string {
 	t.Helper()
-	links, err := filepath.Glob("/proc/[0-9]*/exe")
+	paths, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, link := range links {
-		program, err := os.Readlink(link)
-		if err != nil || !strings.HasSuffix(program, filepath.Join(function, "bootstrap")) || !strings.Contains(program, t.Name()) {
-			continue
+	for _, path := range paths {
+		stat, err := os.ReadFile(path)
+		// The parent is the second field behind the name, see proc_pid_stat(5).
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		if err == nil && len(fields) > 1 && fields[1] == strconv.Itoa(f.pid) {
+			return filepath.Base(filepath.Dir(path))
 		}
-		return filepath.Base(filepath.Dir(link))
 	}
-	t.Fatal("no process runs " + function)
+	t.Fatalf("the emulator %d has no process", f.pid)
 	return ""
 }
 
