@@ -178,7 +178,7 @@ describe('direct mode', { timeout: 60_000 }, () => {
     const between = await proxy(t, server)
     const client = await direct(t, between)
     const one = readFileSync(paths['part-1'])
-    for (const [what, act, puts] of [['lost', { drop: true }, 1], ['another answer', { otherwise: 503 }, 1], ['damaged', { flip: true }, 2]]) {
+    for (const [what, act, puts] of [['lost', { drop: true }, 1], ['refused', { twice: true }, 1], ['another answer', { otherwise: 503 }, 1], ['damaged', { flip: true }, 2]]) {
       const { datasetId } = await client.datasets.create()
       let seen = 0
       between.store = (request) => request.method === 'PUT' && seen++ === 0 ? act : undefined

@@ -98,7 +98,7 @@ export async function parquet(dir, files) {
  * asked about every request, (request, how many came before), and answer undefined,
  * { status, body, headers } to answer in the server's place, { cut: bytes } to break the connection off
  * after so many bytes of the answer's body, { drop: true } to pass the request on and lose the answer,
- * { otherwise: status } to answer it in another way, { flip: true } to damage what is stored, { wait: promise }, or { change: (text) => text } of the API's answer.
+ * { otherwise: status } to answer it in another way, { twice: true } to pass it on twice and give the second answer, { flip: true } to damage what is stored, { wait: promise }, or { change: (text) => text } of the API's answer.
  */
 export async function proxy(t, server) {
   const state = { api: () => undefined, store: () => undefined, requests: [], stored: 0, fetched: 0, bytesPerMs: Infinity }
@@ -149,10 +149,17 @@ export async function proxy(t, server) {
     }
     return act
   }
+  const twice = async (req) => {
+    const chunks = []
+    for await (const chunk of req) chunks.push(chunk)
+    const again = { url: req.url, method: req.method, headers: req.headers, on: () => undefined }
+    ;(await forward(again, storeOrigin, Buffer.concat(chunks))).resume()
+    return await forward(again, storeOrigin, Buffer.concat(chunks))
+  }
   const store = await listen(async (req, res) => {
     const act = await plan((r, n) => state.store(r, n), req, req.method, res)
     if (!act) return
-    const answer = await forward(req, storeOrigin, undefined, act.flip)
+    const answer = act.twice ? await twice(req) : await forward(req, storeOrigin, undefined, act.flip)
     if (act.otherwise) {
       answer.resume()
       return void res.writeHead(act.otherwise).end()

@@ -207,8 +207,9 @@ class Sending:
                 request = {"upload_id": self.upload_id, "parts_from": number, "limit": _URLS_ASKED}
                 view = await self.way.api.call("get-upload", request)
                 self._take(view)
-                self._there |= {int(p["part_number"]) for p in view.get("parts") or ()}
                 part = self._urls.get(number)
+                here = {int(p["part_number"]): int(p["size_bytes"]) for p in view.get("parts") or ()}
+                self._there |= {n for n, size in here.items() if n in self._urls and self._urls[n].size == size}
             if part is None:
                 raise ConflictError("upload_closed", "The upload was closed meanwhile.", "Make the same call again.")
             return None if number in self._there else part
