@@ -240,6 +240,55 @@ func TestStartSaysWhy(t *testing.T) {
 	}
 }
 
+// Who asks for a transfer that is over before it can be watched hears all of it; who
+// comes after that hears where it is.
+func TestFirstWatcherMissesNothing(t *testing.T) {
+	r := newRunning(t, Config{})
+	n := NewTransfer{Kind: KindUploadDataset, DatasetID: newDataset(t), Paths: []string{writeFiles(t, 2, 10_000)}}
+	one, err := r.client.Start(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		now, err := r.client.Transfer(t.Context(), one.ID)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("it is %+v, %v", now, err)
+		}
+		if now.State == StateDone {
+			break
+		}
+	}
+	for _, want := range []string{"state start file file end", "state end"} {
+		var heard []string
+		if _, err := r.client.Watch(t.Context(), one.ID, func(e Event) {
+			if e.Type != transfer.EventProgress {
+				heard = append(heard, e.Type)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(heard, " "); got != want {
+			t.Errorf("heard %q, want %q", got, want)
+		}
+	}
+}
+
+// Who was expected and doesn't come is forgotten.
+func TestWatcherWhoDoesNotCome(t *testing.T) {
+	event := Event{Event: transfer.Event{Type: transfer.EventState}}
+	var h hub
+	h.expect()
+	h.tell(event)
+	h.giveUp()
+	if w, early := h.watch(event); early || len(w.take()) != 1 || len(h.watchers) != 1 {
+		t.Errorf("early %v, and %d watch", early, len(h.watchers))
+	}
+	h.expect() // somebody is there
+	if _, early := h.watch(event); early {
+		t.Error("what somebody heard was kept for another")
+	}
+}
+
 // Who is slow misses progress, and never a state or the end; who is quick misses
 // nothing.
 func TestWatchersThatAreSlow(t *testing.T) {
@@ -247,7 +296,7 @@ func TestWatchersThatAreSlow(t *testing.T) {
 		return Event{Event: transfer.Event{Type: kind, Progress: transfer.Progress{FilesDone: done}}}
 	}
 	var h hub
-	w := h.watch(event(transfer.EventState, 0))
+	w, _ := h.watch(event(transfer.EventState, 0))
 	for i := range 3 {
 		h.tell(event(transfer.EventProgress, i))
 	}

@@ -10,6 +10,7 @@ import (
 type hub struct {
 	mu       sync.Mutex
 	watchers map[*watcher]bool
+	early    *watcher // one of them, who has not come yet
 }
 
 // watcher is one of them. Who is slow misses progress that is out of date, and,
@@ -24,12 +25,40 @@ type watcher struct {
 // queueLimit bounds the events that wait for a watcher.
 const queueLimit = 1024
 
-// watch adds a watcher, whose first event is now.
-func (h *hub) watch(now Event) *watcher {
-	w := &watcher{queue: []Event{now}, wake: make(chan struct{}, 1)}
-	w.wake <- struct{}{}
+// expect keeps what happens from now on for the next watcher, unless there is one:
+// a small transfer may be over before who asked for it can watch it.
+func (h *hub) expect() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if len(h.watchers) == 0 {
+		h.early = h.addLocked(nil)
+	}
+}
+
+// giveUp forgets a watcher who was expected and hasn't come.
+func (h *hub) giveUp() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.watchers, h.early)
+	h.early = nil
+}
+
+// watch adds a watcher, whose first event is now. Who was expected has all that
+// happened since instead, and was early.
+func (h *hub) watch(now Event) (w *watcher, early bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if w = h.early; w != nil {
+		h.early = nil
+		return w, true
+	}
+	w = h.addLocked([]Event{now})
+	w.wake <- struct{}{}
+	return w, false
+}
+
+func (h *hub) addLocked(queue []Event) *watcher {
+	w := &watcher{queue: queue, wake: make(chan struct{}, 1)}
 	if h.watchers == nil {
 		h.watchers = map[*watcher]bool{}
 	}

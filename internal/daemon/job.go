@@ -71,12 +71,16 @@ func (j *job) eventLocked(kind string) Event {
 	return e
 }
 
-// watch adds somebody who watches. It begins with where the transfer is now.
+// expectedFor is how long after the end of a run its first watcher may come.
+const expectedFor = time.Minute
+
+// watch adds somebody who watches. It begins with where the transfer is now, or for
+// the first one with where it began.
 func (j *job) watch() *watcher {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	w := j.hub.watch(j.eventLocked(transfer.EventState))
-	if Ended(j.record.State) {
+	w, early := j.hub.watch(j.eventLocked(transfer.EventState))
+	if !early && Ended(j.record.State) {
 		w.tell(j.eventLocked(transfer.EventEnd))
 	}
 	return w
@@ -127,6 +131,7 @@ func (j *job) start() error {
 	j.record.Result = nil
 	j.begun = false
 	j.mu.Unlock()
+	j.hub.expect()
 	if err := j.set(StateRunning, nil, nil); err != nil {
 		err = errState(recordsFolder(j.d.config.StateDir), err)
 		_ = j.set(StateFailed, err, nil) // in memory at least
@@ -142,6 +147,7 @@ func (j *job) start() error {
 		defer j.d.runs.Add(-1)
 		defer close(ended)
 		defer cancel(nil)
+		defer time.AfterFunc(expectedFor, j.hub.giveUp)
 		j.run(ctx)
 	})
 	return nil
