@@ -274,12 +274,8 @@ func (e *Engine) getOnce(ctx context.Context, from *fileURL, g *gate, offset, si
 		return 0, err
 	}
 	n, err := e.getFrom(ctx, url, offset, size, whole, w)
-	switch status := statusOf(err); {
-	case err == nil:
-	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
-		g.slower()
-	case !goodURL(status):
-		from.drop(url)
+	if err != nil {
+		heed(err, g, func() { from.drop(url) })
 	}
 	return n, err
 }

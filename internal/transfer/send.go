@@ -140,15 +140,22 @@ func (r *uploadRun) sendPart(ctx context.Context, u *uploading, part int) error 
 		return nil
 	}
 	r.meter.add(u.meter, -sum.Bytes)
-	switch status := statusOf(err); {
-	case status == http.StatusPreconditionFailed && u.single:
+	if statusOf(err) == http.StatusPreconditionFailed && u.single {
 		return r.arrived(ctx, u, part)
-	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
-		r.gate.slower()
-	case !goodURL(status):
-		u.urls.drop(part)
 	}
+	heed(err, r.gate, func() { u.urls.drop(part) })
 	return err
+}
+
+// heed takes from a request to the store that failed what it says of the rate, and of
+// the URL, which is dropped unless it is good.
+func heed(err error, g *gate, drop func()) {
+	switch status := statusOf(err); {
+	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
+		g.slower()
+	case !goodURL(status):
+		drop()
+	}
 }
 
 // arrived takes a part in that is there.
