@@ -1,7 +1,8 @@
 // Package testtool finds the programs of others that the tests run: Parquet
 // writers, clients, emulators. `make test-tools` installs them all under
 // .cache; a test whose tool is missing fails and says so, it is never skipped.
-// What no package brings, such as the right to mount a disk, is found here as well.
+// What no package brings, such as the right to mount a disk, is found here as well,
+// and what the environment says of how much to try.
 package testtool
 
 import (

@@ -7,17 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
+	"github.com/parqueue/parqueue/internal/testtool"
 	"github.com/parqueue/parqueue/test/badnetwork"
 	"github.com/parqueue/parqueue/test/clients"
 )
-
-// scaleVariable multiplies how long the killing goes on, and how often files go through
-// a bad network.
-const scaleVariable = "PARQUEUE_PROOF_SCALE"
 
 // Of the killing.
 const (
@@ -35,7 +31,7 @@ const (
 func TestKilledAtRandom(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, kind clients.Kind) {
-		seed := newSeed(t)
+		seed := testtool.Seed(t)
 		k := &killing{t: t, random: rand.New(rand.NewPCG(seed, 1)), server: clients.Serve(t)}
 		k.network = badnetwork.Start(t, k.server.URL)
 		k.network.Limit(bandwidth)
@@ -44,25 +40,12 @@ func TestKilledAtRandom(t *testing.T) {
 		if kind == clients.Daemon {
 			k.victims = append(k.victims, "daemon")
 		}
-		for until := time.Now().Add(time.Duration(scale(t)) * killFor); time.Now().Before(until) && !t.Failed(); {
+		for until := time.Now().Add(time.Duration(testtool.Scale(t)) * killFor); time.Now().Before(until) && !t.Failed(); {
 			k.round(seed)
 			seed += 1000
 		}
 		t.Logf("%d rounds, killed: %v", k.rounds, k.killed)
 	})
-}
-
-func scale(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv(scaleVariable)
-	if text == "" {
-		return 1
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("%s is to be a number from 1, not %q", scaleVariable, text)
-	}
-	return n
 }
 
 // killing is a client and a server that are killed.

@@ -1,33 +1,15 @@
 package clients_test
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
+	"github.com/parqueue/parqueue/internal/testtool"
 	"github.com/parqueue/parqueue/test/badnetwork"
 	"github.com/parqueue/parqueue/test/clients"
 )
-
-// What is random is drawn from a seed, which is printed. As processes take turns as
-// they like, a seed repeats what is drawn and not who gets it.
-const seedVariable = "PARQUEUE_PROOF_SEED"
-
-func newSeed(t *testing.T) uint64 {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv(seedVariable); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatalf("%s: %v", seedVariable, err)
-		}
-	}
-	t.Logf("%s=%d", seedVariable, seed)
-	return seed
-}
 
 const mib = 1 << 20
 
@@ -48,7 +30,7 @@ func each(t *testing.T, test func(t *testing.T, kind clients.Kind)) {
 func TestBadNetwork(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, kind clients.Kind) {
-		seed := newSeed(t)
+		seed := testtool.Seed(t)
 		server := clients.Serve(t)
 		network := badnetwork.Start(t, server.URL)
 		client := clients.New(t, kind, network.URL, server.Key)
@@ -60,7 +42,7 @@ func TestBadNetwork(t *testing.T) {
 			}
 			network.Forget()
 		}
-		for round := range scale(t) {
+		for round := range testtool.Scale(t) {
 			sizes := slices.Repeat([]int{1000, 200_000}, 6)
 			files := clients.WriteFolder(t, seed+uint64(100*round), append(sizes, 40*mib)...)
 			id := client.Do("create", nil).DatasetID
@@ -106,7 +88,7 @@ func TestExpiredURLs(t *testing.T) {
 		client := clients.New(t, kind, network.URL, server.Key)
 		sizes := append(slices.Repeat([]int{1000}, 20), 45*mib, 45*mib)
 		files := clients.WriteFolder(t, 1, sizes...)
-		network.Hurt(0, newSeed(t))
+		network.Hurt(0, testtool.Seed(t))
 		network.ExpireEvery(24 * mib)
 		id := client.Do("create", nil).DatasetID
 		client.Do("upload", clients.Job{"dataset": id, "path": files.Dir})

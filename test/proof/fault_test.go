@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/parqueue/parqueue/internal/testtool"
 )
 
 // What a campaign has to show.
@@ -37,12 +39,12 @@ func TestFaults(t *testing.T) {
 	if clean.failed > 0 || clean.retried > 0 {
 		t.Fatalf("without a fault %d operations failed and %d were repeated", clean.failed, clean.retried)
 	}
-	within := campaign(t, stores, d.fork(), faultRate, 0, campaignRounds*scale(t))
+	within := campaign(t, stores, d.fork(), faultRate, 0, campaignRounds*testtool.Scale(t))
 	t.Logf("with %d of %d calls to the stores hurt, and no invocation, clients repeated %d of %d operations", within.hurt, within.calls, within.retried, within.operations)
 	if float64(within.retried) > mostRepeated*float64(within.operations) {
 		t.Errorf("that is more than %.2f %%: functions don't repeat what they should", 100*mostRepeated)
 	}
-	faulty := campaign(t, stores, d.fork(), faultRate, faultRate, campaignRounds*scale(t))
+	faulty := campaign(t, stores, d.fork(), faultRate, faultRate, campaignRounds*testtool.Scale(t))
 	success := 1 - float64(faulty.failed)/float64(faulty.operations)
 	amplified := faulty.callsPerOperation() / clean.callsPerOperation()
 	t.Logf("%d operations, of which %d failed (%.4f %% succeeded; with 95 %% confidence more than %.4f %% do) and %d were repeated, %d requests in all, in %v",
@@ -57,7 +59,7 @@ func TestFaults(t *testing.T) {
 		t.Errorf("%.2f times as many calls as without faults", amplified)
 	}
 	for _, f := range networkFaults() {
-		if faulty.hurtCalls[f.name] == 0 && scale(t) > 1 {
+		if faulty.hurtCalls[f.name] == 0 && testtool.Scale(t) > 1 {
 			t.Errorf("no call was hurt in this way: %s", f.name)
 		}
 	}

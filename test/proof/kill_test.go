@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/parqueue/parqueue/internal/testtool"
 )
 
 // TestKillPoints kills a server at every step of every operation, one after the
@@ -28,7 +30,7 @@ func TestKillPoints(t *testing.T) {
 		t.Run(stores.name, func(t *testing.T) {
 			t.Parallel()
 			k := &killer{t: t, order: stores.set(t), stride: 1, dice: newDice(t)}
-			if scale(t) == 1 {
+			if testtool.Scale(t) == 1 {
 				k.stride = 3
 			}
 			k.victim = startVictim(t, k.order)

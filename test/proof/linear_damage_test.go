@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"github.com/parqueue/parqueue/internal/testtool"
 )
 
 // damage is a way in which a history could tell of a store that lies. do changes
@@ -59,7 +61,7 @@ func (y *tally) logDamage(t testing.TB) {
 	t.Helper()
 	total := 0
 	for _, way := range damages() {
-		if y.damaged[way.name] == 0 && scale(t) > 1 {
+		if y.damaged[way.name] == 0 && testtool.Scale(t) > 1 {
 			t.Errorf("no history had a place for this: %s", way.name)
 		}
 		total += y.damaged[way.name]

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/anishathalye/porcupine"
+
+	"github.com/parqueue/parqueue/internal/testtool"
 )
 
 // TestNarrowingDecidesTheSame makes small histories up, true ones and ones with a
@@ -16,7 +18,7 @@ func TestNarrowingDecidesTheSame(t *testing.T) {
 	t.Parallel()
 	d := newDice(t)
 	verdicts := map[porcupine.CheckResult]int{}
-	for range 3000 * scale(t) {
+	for range 3000 * testtool.Scale(t) {
 		h := madeUpHistory(d.fork())
 		want := porcupine.CheckOperationsTimeout(model(), h.unsettled(), checkTime)
 		ops := h.finished(false)

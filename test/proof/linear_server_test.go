@@ -157,7 +157,7 @@ func TestLinearizableThroughKills(t *testing.T) {
 		}
 	}()
 	var histories []*history
-	for range rounds * scale(t) {
+	for range rounds * testtool.Scale(t) {
 		for _, w := range crowds() {
 			h := newHistory(w.clients)
 			histories = append(histories, h)

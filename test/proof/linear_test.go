@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/parqueue/parqueue/internal/testtool"
 )
 
 // crowd is the clients of one history.
@@ -194,7 +196,7 @@ func TestLinearizableInTheCloud(t *testing.T) {
 	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(8)
 	var histories []*history
-	for range rounds * scale(t) {
+	for range rounds * testtool.Scale(t) {
 		for _, w := range crowds() {
 			h := newHistory(w.clients)
 			histories = append(histories, h)

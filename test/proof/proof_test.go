@@ -22,37 +22,18 @@ package proof
 import (
 	"math/rand/v2"
 	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/parqueue/parqueue/internal/embeddeds3/embeddeds3test"
-)
-
-const (
-	scaleVariable = "PARQUEUE_PROOF_SCALE"
-	seedVariable  = "PARQUEUE_PROOF_SEED"
+	"github.com/parqueue/parqueue/internal/testtool"
 )
 
 func TestMain(m *testing.M) {
 	embeddeds3test.RunChild()
 	runVictim()
 	os.Exit(m.Run())
-}
-
-// scale is how many times as much to try as a plain run does.
-func scale(t testing.TB) int {
-	t.Helper()
-	text := os.Getenv(scaleVariable)
-	if text == "" {
-		return 1
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("%s is %q, and has to be a number from 1", scaleVariable, text)
-	}
-	return n
 }
 
 // dice are random numbers that many may draw. The same seed gives the same row
@@ -62,18 +43,9 @@ type dice struct {
 	random *rand.Rand
 }
 
-// newDice takes the seed from the environment, or from the clock, and prints it.
 func newDice(t testing.TB) *dice {
 	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv(seedVariable); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatalf("%s: %v", seedVariable, err)
-		}
-	}
-	t.Logf("%s=%d", seedVariable, seed)
-	return seeded(seed)
+	return seeded(testtool.Seed(t))
 }
 
 func seeded(seed uint64) *dice { return &dice{random: rand.New(rand.NewPCG(seed, 0))} } //nolint:gosec // no secret

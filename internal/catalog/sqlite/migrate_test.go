@@ -58,29 +58,8 @@ func TestOpenOfALayoutWithoutAssets(t *testing.T) {
 
 // A file of an earlier layout is brought up to date with what is in it.
 func TestOpenOfAnEarlierLayout(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "catalog.db")
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, statement := range []string{
-		migrations()[0],
-		"PRAGMA user_version = 1",
-		`INSERT INTO datasets (tenant, id, name, created_at, updated_at, files, next_position)
-			VALUES ('acme', 'dataset-1', 'old', '2026-01-02T03:04:05Z', '2026-01-02T03:04:05Z', 2, 2)`,
-	} {
-		if _, err := db.ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	c, err := Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := openLayout(t, 1, `INSERT INTO datasets (tenant, id, name, created_at, updated_at, files, next_position)
+		VALUES ('acme', 'dataset-1', 'old', '2026-01-02T03:04:05Z', '2026-01-02T03:04:05Z', 2, 2)`)
 	old, err := c.Dataset(t.Context(), "acme", "dataset-1")
 	if err != nil || old.Name != "old" || old.Version != 1 || old.FileCount != 2 {
 		t.Fatalf("got %+v, %v", old, err)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from parqueue import ParqueueClient, Retry
+from parqueue import ParqueueClient, ProgressEvent, Retry
 
 ROOT = Path(__file__).resolve().parents[3]
 VECTORS = ROOT / "testdata" / "vectors"
@@ -62,15 +62,26 @@ class Server:
         )
         return out.stdout.strip().splitlines()[-1].strip()
 
-    def revocable_key(self) -> tuple[str, Callable[[], None]]:
-        """A key, and what revokes it."""
+    def revocable_key(self) -> RevocableKey:
         command = [str(BINARY), "keys", "create", "--data", str(self.data), "--tenant", "local", "--json"]
         made = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        return RevocableKey(made["key"], made["key_id"], self.data)
 
-        def revoke() -> None:
-            subprocess.run([BINARY, "keys", "revoke", "--data", self.data, made["key_id"]], capture_output=True, check=True)
 
-        return made["key"], revoke
+@dataclass
+class RevocableKey:
+    """A key that is revoked in the middle of a transfer."""
+
+    key: str
+    key_id: str
+    data: Path
+    revoked: bool = False
+
+    def watch(self, event: ProgressEvent) -> None:
+        """Revoke it when the first bytes have gone."""
+        if event.bytes_done > 0 and not self.revoked:
+            self.revoked = True
+            subprocess.run([BINARY, "keys", "revoke", "--data", self.data, self.key_id], capture_output=True, check=True)
 
 
 @dataclass

@@ -192,20 +192,13 @@ def test_an_interrupted_upload_of_a_table_is_given_up(by_daemon: ParqueueClient)
 
 def test_a_key_that_is_revoked(by_daemon: ParqueueClient, server: Server, table_file: Write) -> None:
     big = table_file("big.parquet", 96, noise=MB)
-    key, revoke = server.revocable_key()
-    revoked: list[int] = []
-
-    def watch(event: ProgressEvent) -> None:
-        if event.bytes_done > 0 and not revoked:
-            revoked.append(event.bytes_done)
-            revoke()
-
+    revocable = server.revocable_key()
     slow_down(by_daemon)
     dataset = by_daemon.datasets.create()
-    with ParqueueClient(server.url, key, binary_path=BINARY, retry=QUICK) as other:
+    with ParqueueClient(server.url, revocable.key, binary_path=BINARY, retry=QUICK) as other:
         with pytest.raises(parqueue.UnauthorizedError) as caught:
-            other.datasets.upload(dataset, big, on_progress=watch)
-        assert revoked and caught.value.hint
+            other.datasets.upload(dataset, big, on_progress=revocable.watch)
+        assert revocable.revoked and caught.value.hint
     assert names(by_daemon, dataset) == []
     assert by_daemon.datasets.upload(dataset, big).uploaded_count == 1
 

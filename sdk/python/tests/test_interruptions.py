@@ -275,19 +275,12 @@ def test_a_file_that_is_removed(client: ParqueueClient, table_file: Write) -> No
 @pytest.mark.usefixtures("slow")
 def test_a_key_that_is_revoked(client: ParqueueClient, server: Server, table_file: Write) -> None:
     big = table_file("big.parquet", 64, noise=MB)
-    key, revoke = server.revocable_key()
-    revoked: list[int] = []
-
-    def watch(event: ProgressEvent) -> None:
-        if event.bytes_done > 0 and not revoked:
-            revoked.append(event.bytes_done)
-            revoke()
-
+    revocable = server.revocable_key()
     dataset = client.datasets.create()
-    with ParqueueClient(server.url, key, daemon=False, retry=QUICK, connections=2) as other:
+    with ParqueueClient(server.url, revocable.key, daemon=False, retry=QUICK, connections=2) as other:
         with pytest.raises(parqueue.UnauthorizedError) as caught:
-            other.datasets.upload(dataset, big, on_progress=watch)
-        assert revoked and caught.value.hint
+            other.datasets.upload(dataset, big, on_progress=revocable.watch)
+        assert revocable.revoked and caught.value.hint
     assert client.datasets.files(dataset) == []
     assert client.datasets.upload(dataset, big).uploaded_count == 1
 
